@@ -1,0 +1,141 @@
+"""Corruption: what the encoder sees of a trial, and how much each entry counts in the loss. One shape for every model.
+
+`Corruption.corrupt(counts, rates, key)` gives a `Corrupted`: `seen` (what the encoder receives; NaN = not observed), `target`
+(what the rates are to explain) and `weight` (how much each entry of the loss counts; 0 = no gradient). In the order of events:
+
+1. *Spike jitter and temporal shift* move counts in time, in `seen` and `target` together.
+2. *Held-out neurons and forward bins* are never seen; they always count in the loss.
+3. *Sample validation*: a fixed random share of each trial's entries is neither seen nor counted in training; it is what the
+   selection score is computed on (Keshtkaran and Pandarinath 2019). The choice depends on the trial, not on the epoch.
+4. *Coordinated dropout*: a fresh random share `rate` of the seen entries is set to zero, the others are divided by
+   1 - rate; only the dropped entries pass gradient, so that no entry can be copied to its own rate. `pass_rate` lets a share of
+   the kept ones pass too. Each passing entry weighs 1 / P(it passes), which leaves the expected loss, and with it the meaning of
+   the KL weights, the same at every rate (the published code leaves the sum smaller instead).
+5. *Missing entries* (NaN) are neither seen nor counted, whatever happens before.
+
+At inference `conceal` applies step 2 alone.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+
+class CorruptionRates(NamedTuple):
+    """How much of what; every entry is an array, so that a population can move it."""
+
+    coordinated_dropout: Array
+    pass_rate: Array
+    sample_validation: Array
+    jitter: Array
+    shift: Array
+
+
+class Corrupted(NamedTuple):
+    """A trial as training sees it; the three axes are those of the counts."""
+
+    seen: Float[Array, "time neuron"]
+    target: Float[Array, "time neuron"]
+    weight: Float[Array, "time neuron"]
+
+
+class Corruption(eqx.Module):
+    """What is concealed in every trial of a session: held-out neurons and forward bins; and how training corrupts the rest.
+
+    `moves_spikes` switches the jitter and shift on: they cost time also at rate zero.
+    """
+
+    held_out: Bool[Array, " neuron"]
+    forward: Bool[Array, " time"]
+    moves_spikes: bool = eqx.field(static=True)
+
+    def conceal(self, counts: Float[Array, "time neuron"]) -> Float[Array, "time neuron"]:
+        """The counts without held-out neurons and forward bins."""
+        return jnp.where(self._is_concealed(), jnp.nan, counts)
+
+    def corrupt(
+        self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""], *, key: Key[Array, ""]
+    ) -> Corrupted:
+        """Corrupt one trial for one training step. `trial` is its number: the sample-validation choice is drawn from it."""
+        move_key, dropout_key = jax.random.split(key)
+        target = move_spikes(counts, rates.jitter, rates.shift, key=move_key) if self.moves_spikes else counts
+        is_validated = self.validation_entries(trial, rates.sample_validation, counts.shape)
+        seen, weight = coordinated_dropout(
+            self.conceal(target), rates.coordinated_dropout, rates.pass_rate, key=dropout_key
+        )
+        seen = jnp.where(is_validated, 0.0, seen / (1 - rates.sample_validation))
+        is_counted = jnp.isfinite(target) & ~is_validated
+        return Corrupted(seen, target, jnp.where(is_counted, weight / (1 - rates.sample_validation), 0.0))
+
+    def validate(self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""]) -> Corrupted:
+        """The trial as validation sees it: no dropout; with sample validation, only the entries left out of it count."""
+        is_validated = self.validation_entries(trial, rates.sample_validation, counts.shape)
+        seen = jnp.where(is_validated, 0.0, self.conceal(counts) / (1 - rates.sample_validation))
+        is_counted = jnp.isfinite(counts) & (is_validated | (rates.sample_validation == 0))
+        weight = 1 / jnp.where(rates.sample_validation > 0, rates.sample_validation, 1.0)
+        return Corrupted(seen, counts, jnp.where(is_counted, weight, 0.0))
+
+    def validation_entries(self, trial: Int[Array, ""], rate: Array, shape: tuple[int, int]) -> Bool[Array, "time neuron"]:
+        """The entries of this trial that training never sees nor counts; the same in every epoch."""
+        key = jax.random.fold_in(jax.random.key(5), trial)
+        return ~keep_mask(rate, shape, key=key) & (rate > 0) & ~self._is_concealed()
+
+    def _is_concealed(self) -> Bool[Array, "time neuron"]:
+        return self.held_out[None, :] | self.forward[:, None]
+
+
+def coordinated_dropout(
+    visible: Float[Array, "time neuron"], rate: Array, pass_rate: Array, *, key: Key[Array, ""]
+) -> tuple[Float[Array, "time neuron"], Float[Array, "time neuron"]]:
+    """What is left to see, scaled by 1 / (1 - rate), and the loss weights: positive only for dropped or passed entries.
+
+    Entries that are not visible (NaN) stay so and weigh 1. At rate 0 nothing is dropped and every entry weighs 1.
+    """
+    drop_key, pass_key = jax.random.split(key)
+    is_kept = keep_mask(rate, visible.shape, key=drop_key)
+    passes = ~is_kept | ~keep_mask(pass_rate, visible.shape, key=pass_key)
+    probability = rate + (1 - rate) * pass_rate
+    weight = jnp.where(passes, 1 / jnp.where(rate > 0, probability, 1.0), 0.0)
+    weight = jnp.where(jnp.isnan(visible) | (rate <= 0), 1.0, weight)
+    seen = jnp.where(is_kept | jnp.isnan(visible), visible / (1 - rate), 0.0)
+    return seen, weight
+
+
+def keep_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Bool[Array, "..."]:
+    """True with probability 1 - rate, to a resolution of 1/65536: two entries from each random word."""
+    entries = 1
+    for size in shape:
+        entries *= size
+    words = jax.random.bits(key, ((entries + 1) // 2,))
+    halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:entries].reshape(shape)
+    return halves.astype(jnp.float32) >= jnp.round(rate * 65536.0)
+
+
+def dropout_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Float[Array, "..."]:
+    """Ordinary dropout as a factor: 0 with probability `rate`, else 1 / (1 - rate)."""
+    return keep_mask(rate, shape, key=key) / (1 - rate)
+
+
+def move_spikes(
+    counts: Float[Array, "time neuron"], jitter: Array, shift: Array, *, key: Key[Array, ""]
+) -> Float[Array, "time neuron"]:
+    """Move every entry's counts by up to `jitter` bins, reflected at the trial's ends, after shifting the neuron as a whole.
+
+    The shift of a neuron is N(0, shift^2) bins, rounded and cut at two standard deviations; the bins that it uncovers repeat
+    the edge. The counts of one entry move together. Missing entries stay where they are.
+    """
+    shift_key, jitter_key = jax.random.split(key)
+    time, neurons = counts.shape
+    bins = jnp.arange(time)[:, None]
+    offsets = jnp.round(jnp.clip(shift * jax.random.normal(shift_key, (1, neurons)), -2 * shift, 2 * shift))
+    source = jnp.clip(bins - offsets.astype(jnp.int32), 0, time - 1)
+    is_missing = jnp.isnan(counts)
+    shifted = jnp.take_along_axis(jnp.where(is_missing, 0.0, counts), source, axis=0)
+    steps = jnp.floor(jax.random.uniform(jitter_key, counts.shape) * (2 * jitter + 1)) - jitter
+    landed = jnp.abs(bins + steps.astype(jnp.int32))
+    landed = jnp.where(landed >= time, 2 * (time - 1) - landed, landed)
+    moved = jnp.zeros_like(shifted).at[landed, jnp.broadcast_to(jnp.arange(neurons)[None], counts.shape)].add(shifted)
+    return jnp.where(is_missing, jnp.nan, moved)
