@@ -1,11 +1,12 @@
-"""Trials of a chaotic network of rate units, every unit observed through Poisson spikes, with or without input pulses.
+"""Trials of a chaotic network of rate units, each seen through Poisson spikes, with or without input pulses.
 
-    x <- (1 - dt/tau) x + (dt/tau) (g W tanh(x) + B u),      W_ij ~ N(0, 1/N),   B_i ~ N(0, 1),   x(0) ~ N(0, 1)
+    x <- (1 - dt/tau) x + (dt/tau) (g W tanh(x) + B u)
+    W_ij ~ N(0, 1/N),   B_i ~ N(0, 1),   x(0) ~ N(0, 1)
 
-For g above 1 the network is chaotic. The rates are tanh(x), brought to [0, 1] unit by unit over all conditions, times
-`max_rate`. With pulses, u is 20 for one bin at a random time in the middle half of the trial and zero elsewhere. This is the
-simulation of Sussillo et al. 2016; the weights come from `numpy.random.RandomState(seed)` as published, so with 50 neurons
-and seed 5 the first of them is 0.06239899.
+For g above 1 the network is chaotic. The rates are tanh(x), brought to [0, 1] unit by unit over all
+conditions, times `max_rate`. With pulses, u is 20 for one bin at a random time in the middle half of the
+trial and zero elsewhere. This is the simulation of Sussillo et al. 2016; the weights come from
+`numpy.random.RandomState(seed)` as published, so with 50 neurons and seed 5 the first of them is 0.06239899.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ STEP = 0.01  # seconds; wider bins are integrated in steps no longer than this
 PULSE = 20.0  # magnitude of an input pulse that lasts for one step of 0.01 s; in other bins its area is kept
 
 
-def chaotic_rnn(
+def chaotic_rnn(  # noqa: PLR0913 - what of the published experiment may be moved, all by name
     *,
     neurons: int = 50,
     conditions: int = 400,
@@ -52,8 +53,9 @@ def chaotic_rnn(
         seed: the network, its spikes and the split follow from it.
 
     Returns:
-        Trials with `condition`, `split`, `true_rates` (Hz) and `true_latents` (the state x, one latent a unit); with pulses
-        also `true_inputs` (trial, time, 1) and the coordinate `pulse_time` (s from the trial's start, the bin's centre).
+        Trials with `condition`, `split`, `true_rates` (Hz) and `true_latents` (the state x, one latent a
+        unit); with pulses also `true_inputs` (trial, time, 1) and the coordinate `pulse_time` (s from the
+        trial's start, the bin's centre).
     """
     spikes.check_sizes(neurons=neurons, conditions=conditions, repeats=repeats, bins=bins)
     spikes.check_positive(bin_width=bin_width, tau=tau, max_rate=max_rate)
@@ -86,7 +88,7 @@ def network(neurons: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pulse_inputs(pulse_bin: np.ndarray, bins: int, bin_width: float) -> np.ndarray:
-    """(condition, time): zero but in the bin of the condition's pulse, where the area is that of the published pulse."""
+    """(condition, time): zero but in the bin of the pulse, where the area is that of the published pulse."""
     inputs = np.zeros((len(pulse_bin), bins))
     inputs[np.arange(len(pulse_bin)), pulse_bin] = PULSE * STEP / bin_width
     return inputs
@@ -127,7 +129,7 @@ def path(
 
 
 def _unit_range(activity: np.ndarray) -> np.ndarray:
-    """`activity` (condition, time, neuron) brought to [0, 1] neuron by neuron; a neuron that never moves gets 0."""
+    """`activity` (condition, time, neuron) brought to [0, 1] for each neuron; 0 for one that never moves."""
     lowest = activity.min(axis=(0, 1))
     span = activity.max(axis=(0, 1)) - lowest
     return (activity - lowest) / np.where(span > 0, span, 1)

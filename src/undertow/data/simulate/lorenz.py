@@ -1,14 +1,15 @@
-"""Trials of neurons driven by the Lorenz attractor: three latents, a log-linear read-out, Poisson-like spikes.
+"""Trials of neurons driven by the Lorenz attractor: three latents, a log-linear read-out, random spikes.
 
     dx/dt = sigma (y - x)      dy/dt = x (rho - z) - y      dz/dt = x y - beta z
 
-The state is integrated by Euler's rule with a step of 0.006; each step stands for 1 ms of the experiment. Each dimension is
-centred over all conditions and divided by its maximum: that is the latent z(t). The log rate of neuron n is
+The state is integrated by Euler's rule with a step of 0.006; each step stands for 1 ms of the experiment.
+Each dimension is centred over all conditions and divided by its maximum: that is the latent z(t). The log
+rate of neuron n is
 
     ln r_n(t) = ln(base_rate) + sum_d C_nd z_d(t),      C_nd = +-(1 + U[0, 1])
 
-and at every millisecond a neuron fires or not. This is the simulation of Sussillo et al. 2016 with the parameters of the
-published demonstration: 65 conditions of 24 trials, 29 neurons, 1 s in bins of 20 ms.
+and at every millisecond a neuron fires or not. This is the simulation of Sussillo et al. 2016 with the
+parameters of the published demonstration: 65 conditions of 24 trials, 29 neurons, 1 s in bins of 20 ms.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def lorenz(
         seed: the system, its spikes and the split follow from it.
 
     Returns:
-        Trials with `condition`, `split`, `true_rates` (Hz: the expected count of a bin, as drawn, over the bin width) and
-        `true_latents` (the mean of z over a bin).
+        Trials with `condition`, `split`, `true_rates` (Hz: the expected count of a bin, as drawn, over the
+        bin width) and `true_latents` (the mean of z over a bin).
     """
     spikes.check_sizes(trials=trials, conditions=conditions, neurons=neurons, bins=bins)
     spikes.check_positive(bin_width=bin_width, base_rate=base_rate, max_rate=max_rate)
@@ -90,7 +91,7 @@ def velocity(state: np.ndarray) -> np.ndarray:
 
 
 def path(start: np.ndarray, steps: int, step: float = STEP) -> np.ndarray:
-    """States after 1 to `steps` Euler steps of all starts at once, (condition, 3) to (condition, steps, 3)."""
+    """States after 1 to `steps` Euler steps of all starts, (condition, 3) to (condition, steps, 3)."""
     states = np.empty((len(start), steps, 3))
     state = np.asarray(start, dtype=np.float64)
     for index in range(steps):
@@ -105,7 +106,7 @@ def start_states(conditions: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def normalised(states: np.ndarray) -> np.ndarray:
-    """`states` (condition, sample, 3) with each dimension centred over all of them, then divided by its maximum."""
+    """`states` (condition, sample, 3), each dimension centred over all of them, then divided by its maximum."""
     centred = states - states.mean(axis=(0, 1))
     return centred / centred.max(axis=(0, 1))
 
@@ -119,7 +120,7 @@ def loadings(neurons: int, generator: np.random.Generator) -> np.ndarray:
 def sample_rates(
     latents: np.ndarray, readout: np.ndarray, base_rate: float, max_rate: float | None = None
 ) -> np.ndarray:
-    """Rates in Hz at each sample, (condition, sample, neuron), the highest of them `max_rate` where that is given."""
+    """Rates in Hz, (condition, sample, neuron), the highest of them `max_rate` where that is given."""
     rates = np.exp(latents @ readout)
     return rates * (base_rate if max_rate is None else max_rate / rates.max())
 

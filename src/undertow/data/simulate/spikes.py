@@ -1,7 +1,7 @@
 """Spikes from known rates: which trials show which condition, which of them train, and what was counted.
 
-A simulated experiment has conditions; every trial of a condition has the same rates and its own spikes. The functions here are
-shared by all systems and take a `numpy.random.Generator` where they draw.
+A simulated experiment has conditions; every trial of a condition has the same rates and its own spikes. The
+functions here are shared by all systems and take a `numpy.random.Generator` where they draw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from undertow.vocabulary import UndertowError
 
 
 def conditions_of_trials(trials: int, conditions: int) -> np.ndarray:
-    """The condition of each trial, (trial,) int: condition after condition, their sizes equal or different by one."""
+    """The condition of each trial, (trial,) int: one after the other, their sizes equal or different by one."""
     return np.arange(trials) * conditions // trials
 
 
@@ -61,14 +61,14 @@ def binarised_counts(
 
 
 def split_within(condition: np.ndarray, valid: float, generator: np.random.Generator) -> np.ndarray:
-    """ "train" or "valid" for each trial, with the fraction `valid` taken from within every condition.
+    """Each trial's split, "train" or "valid", with the fraction `valid` taken from within every condition.
 
-    Trials are shuffled within their condition and every (1 / valid)-th is taken from a random start on. So a condition of 24
-    trials gives 4 or 5 of them when `valid` is 0.2, and 65 such conditions give 312 of 1560.
+    Trials are shuffled within their condition and every (1 / valid)-th is taken from a random start on. So a
+    condition of 24 trials gives 4 or 5 of them when `valid` is 0.2, and 65 such conditions give 312 of 1560.
     """
     if not 0 <= valid < 1:
         raise UndertowError(
-            f"The fraction of validation trials is {valid}, but must be from 0 to below 1; pass for example 0.2."
+            f"The fraction of validation trials is {valid}, but must be at least 0 and below 1; pass valid=0.2."
         )
     order = np.lexsort((generator.random(len(condition)), condition))
     taken = np.floor(np.arange(len(condition) + 1) * valid + generator.random())
@@ -87,7 +87,7 @@ def check_sizes(**sizes: object) -> None:
 
 
 def check_positive(**quantities: float | None) -> None:
-    """Refuse quantities that are not positive and finite, with the name of the first that is not; None is left out."""
+    """Refuse quantities that are not positive and finite, naming the first; None is left out."""
     for name, quantity in quantities.items():
         if quantity is not None and not (quantity > 0 and math.isfinite(quantity)):
             raise UndertowError(f"'{name}' is {quantity!r}, but must be a positive number.")
