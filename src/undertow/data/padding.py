@@ -66,7 +66,8 @@ def _three_axes(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim != 3:
         raise UndertowError(
             f"'{name}' has the shape {array.shape}, but must have the three axes (trial, time, channel); for "
-            f"one long trial pass {name}[None], for trials of different length a list of (time, channel) arrays."
+            f"one long trial pass {name}[None], for trials of different length a list of (time, channel) "
+            "arrays."
         )
     return array
 

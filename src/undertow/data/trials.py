@@ -5,6 +5,7 @@ for each trial; trials shorter than the longest end in NaN, which means not obse
 
     trials(counts, bin_width=0.02, behaviour=velocity, condition=labels)
     trials([first, second], bin_width=0.02, start=-0.25, start_time=[10.0, 14.5])
+    trials_from_spike_times(spike_times, bin_width=0.01, duration=0.7, condition=labels)
 
 What comes out follows `undertow.vocabulary.check_trials`. Arguments are copied, never modified.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from undertow.data.binning import count, grid
 from undertow.data.padding import padded
 from undertow.vocabulary import COUNTS_AXES, OPTIONAL_VARIABLES, SCHEMA, SPLITS, UndertowError, check_trials
 
@@ -91,6 +93,68 @@ def trials(  # noqa: PLR0913 - the columns of the one container, all but the fir
             attrs={"bin_width": width, "session": str(session), "schema": SCHEMA},
         )
     )
+
+
+def trials_from_spike_times(
+    spike_times: Sequence[Sequence[Any]],
+    *,
+    bin_width: float,
+    duration: Any,
+    start: float = 0.0,
+    **columns: Any,
+) -> xr.Dataset:
+    """A Dataset of trials from spike times; how many spikes fell outside is said in the attribute `notes`.
+
+    Args:
+        spike_times: for each trial, for each neuron, its spike times in seconds.
+        bin_width: seconds.
+        duration: seconds from `start` to the end, one number or one for each trial; the rest that fills no
+            bin is left out.
+        start: where every trial begins on the clock of its spike times, seconds.
+        **columns: whatever `trials` takes.
+
+    Raises:
+        UndertowError: trials of different neurons, times that are no finite numbers, trials shorter than a
+            bin.
+    """
+    bins = _whole_bins(duration, _positive_seconds(bin_width), len(spike_times))
+    counts, lost, total = [], 0, 0
+    for trial, length in enumerate(bins):
+        one_trial = grid(np.array([start]), length, bin_width)
+        trial_counts = np.zeros((length, len(spike_times[trial])), dtype=np.float32)
+        for neuron, times in enumerate(spike_times[trial]):
+            seconds = _seconds(times, f"spike_times[{trial}][{neuron}]")
+            binned, outside = count(seconds, one_trial)
+            trial_counts[:, neuron] = binned[0]
+            lost, total = lost + outside, total + seconds.size
+        counts.append(trial_counts)
+    built = trials(counts, bin_width=bin_width, start=start, **columns)
+    return built.assign_attrs(notes=f"{lost} of {total} spikes fell outside the trials.") if lost else built
+
+
+def _whole_bins(duration: Any, bin_width: float, trial_count: int) -> list[int]:
+    seconds = np.asarray(duration, dtype=np.float64)
+    if seconds.shape not in ((), (trial_count,)):
+        raise UndertowError(
+            f"'duration' has the shape {seconds.shape}, but must be one number, or one for each of the "
+            f"{trial_count} trials."
+        )
+    bins = np.floor(np.broadcast_to(seconds, (trial_count,)) / bin_width + 1e-6)
+    if not (np.isfinite(bins) & (bins >= 1)).all():
+        raise UndertowError(
+            f"The duration {duration} s leaves trials without a whole bin of {bin_width} s; "
+            "give longer trials or shorter bins."
+        )
+    return bins.astype(int).tolist()
+
+
+def _seconds(times: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(times, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise UndertowError(
+            f"'{name}' can't be read as spike times ({error}); give numbers in seconds."
+        ) from error
 
 
 def _positive_seconds(bin_width: Any) -> float:
@@ -169,7 +233,7 @@ def _column(name: str, values: Any) -> np.ndarray:
         ) from error
     if array.ndim != 1:
         raise UndertowError(
-            f"The column '{name}' has the shape {array.shape}, but must have one axis; give one value an entry."
+            f"The column '{name}' has the shape {array.shape}, but must have one axis; give one value each."
         )
     return array.astype(str) if array.dtype == object else array
 
