@@ -1,0 +1,234 @@
+"""The front door: `load` turns a file, a folder or objects in memory into trials.
+
+    load("session.nwb", bin_width=0.01, align="move_onset_time", window=(-0.25, 0.45))
+    load("sorted_by_phy/", bin_width=0.02, table="events.csv")
+    load(counts, bin_width=0.02)                       # an array (trial, time, neuron), or a list of arrays
+
+What can be read is the table `_FILES`; a new format is one reader in `readers/` and one row there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from undertow.data.alignment import cut
+from undertow.data.recording import Recording
+from undertow.data.store import open_trials
+from undertow.data.trials import trials
+from undertow.vocabulary import UndertowError, check_trials, closest
+
+_CUT = ("bin_width", "align", "window", "table", "behaviour", "inputs", "select")  # how a recording is cut
+_ARRAYS = ("bin_width", "variable", "behaviour", "condition")  # what a file of arrays must be told
+_TABLES = (".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A format: what it is called, its suffixes, the reader's module, the reader's options, all options."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    reader: str
+    reads: tuple[str, ...] = ()
+    cuts: tuple[str, ...] = _CUT
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.cuts, *self.reads)))
+
+
+_NWB = _Kind("NWB", (".nwb",), "nwb")
+_PHY = _Kind("Phy or Kilosort folder", (), "phy", ("labels",))
+_PYNAPPLE = _Kind("pynapple objects", (), "pynapple", ("epochs", "series", "session"))
+_STORED = _Kind("trials of undertow", (".nc",), "", ("lazy",), ())
+_FILES = (
+    _NWB,
+    _Kind("MATLAB", (".mat",), "matlab", _ARRAYS),
+    _Kind("NumPy", (".npz", ".npy"), "numpy", _ARRAYS),
+    _Kind("HDF5", (".h5", ".hdf5"), "hdf5", _ARRAYS),
+    _STORED,
+)
+_PHY_FILES = ("spike_times.npy", "params.py", "spike_clusters.npy")
+
+
+def load(
+    source: Any,
+    *,
+    bin_width: float | None = None,
+    align: str | None = None,
+    window: tuple[float, float] | None = None,
+    table: str | Path | pd.DataFrame | None = None,
+    behaviour: Any = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Trials from whatever holds a recording.
+
+    Args:
+        source: the path of a file or of a Phy folder; pynapple objects; an array (trial, time, neuron), a list of
+            arrays (time, neuron), or a list of one-axis arrays, the spike times of each unit in seconds; a
+            `Recording`; trials.
+        bin_width: seconds.
+        align: a column of the trial table with the times to align to.
+        window: seconds around `align`.
+        table: the interval table that holds the trials, by name, as a .csv or .tsv file, or as a frame.
+        behaviour: names of series (of a recording), a variable's name (of a file of arrays), or an array.
+        **options: what else the kind of source takes: `inputs` and `select` for recordings; `variable` and
+            `condition` for files of arrays; `labels` for Phy; `epochs`, `series` and `session` for pynapple; `lazy`
+            for stored trials; whatever `undertow.trials` takes for arrays.
+
+    Raises:
+        UndertowError: a missing file, an unknown kind, options that this kind does not take, and whatever the
+            reader finds wrong.
+    """
+    named = {"bin_width": bin_width, "align": align, "window": window, "table": table, "behaviour": behaviour}
+    given = {name: value for name, value in {**named, **options}.items() if value is not None}
+    if isinstance(source, (str, Path)):
+        return _from_path(Path(source), given)
+    return _from_memory(source, given)
+
+
+def _from_path(path: Path, given: Mapping[str, Any]) -> xr.Dataset:
+    if not path.exists():
+        raise UndertowError(f"There is no file or folder '{path}'; check the path.")
+    kind = _kind_of(path)
+    _check_options(kind.name, given, kind.options)
+    if kind is _STORED:
+        return open_trials(path, **given)
+    given = _with_table(given, path)
+    reading = {name: given[name] for name in kind.reads if name in given}
+    if kind is _NWB:
+        reading["series"] = [*_names(given.get("behaviour")), *_names(given.get("inputs"))]
+    return _cut_if_recording(str(path), _reader(kind).read(path, **reading), kind, given)
+
+
+def _kind_of(path: Path) -> _Kind:
+    if path.is_dir():
+        if any((path / name).is_file() for name in _PHY_FILES):
+            return _PHY
+        raise UndertowError(
+            f"The folder '{path}' is none that Phy or Kilosort wrote (it has none of {', '.join(_PHY_FILES)}); "
+            "give the path of a file in it."
+        )
+    for kind in _FILES:
+        if path.suffix.lower() in kind.suffixes:
+            return kind
+    known = ", ".join(f"{kind.name} ({' '.join(kind.suffixes)})" for kind in _FILES)
+    raise UndertowError(
+        f"'{path}' is of an unknown kind '{path.suffix}'; known are {known}, and Phy folders."
+    )
+
+
+def _check_options(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise UndertowError(
+                f"A source of the kind '{kind}' takes no option '{name}'; {closest(name, known)}"
+            )
+
+
+def _reader(kind: _Kind) -> Any:
+    return importlib.import_module(f"undertow.data.readers.{kind.reader}")
+
+
+def _names(names: Any) -> list[str]:
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def _with_table(given: Mapping[str, Any], beside: Path | None) -> dict[str, Any]:
+    """The options with a table that is a text file read; it is looked for as given, then beside the source."""
+    table = given.get("table")
+    if not isinstance(table, (str, Path)) or Path(table).suffix.lower() not in _TABLES:
+        return dict(given)
+    path = Path(table)
+    if beside is not None and not path.is_file():
+        folder = beside if beside.is_dir() else beside.parent
+        path = folder / path
+    reader = importlib.import_module("undertow.data.readers.table")
+    return {**given, "table": reader.read(path)}
+
+
+def _cut_if_recording(name: str, found: Recording | xr.Dataset, kind: _Kind, given: dict) -> xr.Dataset:
+    """Trials from what a reader gave: a recording is cut, counts that are in bins already can't be."""
+    if isinstance(found, Recording):
+        return _cut(found, name, {option: given[option] for option in _CUT if option in given})
+    needless = [option for option in given if option not in kind.reads]
+    if needless:
+        raise UndertowError(
+            f"'{name}' holds counts that are in bins and trials already, so {', '.join(needless)} can't be applied; "
+            "leave out what cuts recordings."
+        )
+    return check_trials(found)
+
+
+def _cut(recording: Recording, name: str, options: Mapping[str, Any]) -> xr.Dataset:
+    if "bin_width" not in options:
+        raise UndertowError(
+            f"'{name}' holds spike times, which need a bin width; give e.g. bin_width=0.01 (s)."
+        )
+    return cut(recording, **options)
+
+
+def _from_memory(source: Any, given: Mapping[str, Any]) -> xr.Dataset:
+    if isinstance(source, xr.Dataset):
+        _check_options("trials", given, ())
+        return check_trials(source)
+    if _is_pynapple(source):
+        return _from_pynapple(source, given)
+    if isinstance(source, Recording) or _is_spike_times(source):
+        recording = source if isinstance(source, Recording) else _recording(source)
+        _check_options("recording", given, _CUT)
+        return _cut(recording, recording.session, _with_table(given, None))
+    if isinstance(source, (np.ndarray, list, tuple)):
+        return _from_arrays(source, given)
+    raise UndertowError(
+        f"A {type(source).__name__} can't be made into trials; give a path, an array (trial, time, neuron), a list of "
+        "arrays, spike times of each unit, or pynapple objects."
+    )
+
+
+def _is_pynapple(source: Any) -> bool:
+    things = [source, *source.values()] if type(source) is dict else [source]
+    return any(type(thing).__module__.startswith("pynapple") for thing in things)
+
+
+def _from_pynapple(source: Any, given: Mapping[str, Any]) -> xr.Dataset:
+    _check_options(_PYNAPPLE.name, given, _PYNAPPLE.options)
+    reading = {name: given[name] for name in _PYNAPPLE.reads if name in given}
+    recording = _reader(_PYNAPPLE).read(source, **reading)
+    return _cut_if_recording("the TsGroup", recording, _PYNAPPLE, _with_table(given, None))
+
+
+def _is_spike_times(source: Any) -> bool:
+    """A list in which every entry has one axis: the spike times of each unit."""
+    return isinstance(source, (list, tuple)) and bool(source) and all(_axes(entry) == 1 for entry in source)
+
+
+def _axes(entry: Any) -> int:
+    try:
+        return np.ndim(entry)
+    except ValueError:  # lists of different length within
+        return 2
+
+
+def _recording(spike_times: Iterable[Any]) -> Recording:
+    times = [np.sort(np.asarray(unit, np.float64)) for unit in spike_times]
+    return Recording(spike_times=times, units=pd.DataFrame(index=range(len(times))))
+
+
+def _from_arrays(counts: Any, given: Mapping[str, Any]) -> xr.Dataset:
+    for name in ("align", "window", "table"):
+        if name in given:
+            raise UndertowError(
+                f"An array of counts is in bins already, so '{name}' can't be applied; leave it out."
+            )
+    if "bin_width" not in given:
+        raise UndertowError("An array of counts needs the width of its bins; give e.g. bin_width=0.02 (s).")
+    return trials(counts, **given)
