@@ -1,0 +1,23 @@
+"""All interactive figures under one name: each takes trials and an estimate (or a history) and returns a Plotly figure.
+
+`undertow.report.paper` has the same names for Matplotlib.
+"""
+
+from undertow.report.inputs import inputs_figure
+from undertow.report.latent_space import factor_courses_figure, factor_planes_figure, factors_figure
+from undertow.report.learning import learning_figure
+from undertow.report.rasters import raster_figure
+from undertow.report.rates import psth_figure, rates_figure
+from undertow.report.recorded import recorded_figure
+
+__all__ = [
+    "factor_courses_figure",
+    "factor_planes_figure",
+    "factors_figure",
+    "inputs_figure",
+    "learning_figure",
+    "psth_figure",
+    "raster_figure",
+    "rates_figure",
+    "recorded_figure",
+]

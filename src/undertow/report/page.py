@@ -1,0 +1,128 @@
+"""The report as one HTML page that a scientist reads without help: it works offline, is small, and prints.
+
+`write` is the whole interface. Plotly's script is embedded once; a figure's data are embedded as JSON; nothing is loaded from
+elsewhere. However large the data are, the page stays below about 8 MB, because figures show excerpts (see `excerpt.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jinja2
+import plotly.offline
+import xarray as xr
+
+from undertow.report import findings, history, score_words, summary
+from undertow.report.sections import Material, Picture, sections
+from undertow.vocabulary import UndertowError, check_trials
+
+_FOLDER = Path(__file__).parent
+
+
+def write(
+    path: str | os.PathLike,
+    *,
+    trials: xr.Dataset,
+    estimate: xr.Dataset,
+    yardstick: xr.Dataset | None,
+    scores: dict,
+    history: history.History,
+    recipe: dict,
+    provenance: dict,
+) -> None:
+    """Write the report to `path` (HTML); a page that is already there is replaced only by a complete one.
+
+    Args:
+        path: where the page goes; its folder must exist.
+        trials: the trials that were fitted (see `undertow.vocabulary`).
+        estimate: on the same trials: `rates` (Hz), and whatever of `rates_sd`, `factors`, `latents`, `inferred_inputs`,
+            `inferred_inputs_sd` the model has.
+        yardstick: `rates` from Gaussian smoothing with Poisson regression on the same trials, or None.
+        scores: as in `scores.json`: "model", "selected_on", and "splits" with scores of "model" and "yardstick".
+        history: the lines of `metrics.jsonl`, one dictionary an epoch; may be empty.
+        recipe: all settings, nested.
+        provenance: versions, device, seed, command, times; a "selected_epoch" is marked in the learning curves.
+
+    Raises:
+        UndertowError: if estimate and trials do not belong together, or the page can't be written.
+    """
+    material = Material(trials, estimate, yardstick, scores, history, recipe, provenance)
+    _check(material)
+    _replace(Path(path), render(material))
+
+
+def render(material: Material) -> str:
+    """The page's text, for material whose estimate lies on its trials."""
+    loader = jinja2.FileSystemLoader(_FOLDER)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["embedded"] = _embedded
+    environment.filters["written"] = score_words.written
+    return environment.get_template("page.html.jinja").render(
+        title=f"{summary.model_name(material.scores)} on {material.trials.attrs.get('session', 'a recording')}",
+        paragraph=summary.paragraph(material.trials, material.scores),
+        facts=summary.facts(material.trials),
+        tables=_tables(material.scores),
+        selected_on=material.scores.get("selected_on", ""),
+        findings=findings.find(
+            trials=material.trials, estimate=material.estimate, scores=material.scores, lines=material.lines
+        ),
+        sections=sections(material),
+        recipe=list(_flat(material.recipe)),
+        provenance=list(_flat(material.provenance)),
+        plotly=plotly.offline.get_plotlyjs(),
+    )
+
+
+def _check(material: Material) -> None:
+    check_trials(material.trials)
+    for name, dataset in (("estimate", material.estimate), ("yardstick", material.yardstick)):
+        if dataset is None:
+            continue
+        if "rates" not in dataset:
+            raise UndertowError(
+                f"The {name} has no variable 'rates' (found {list(dataset.data_vars)}); infer it again."
+            )
+        if dataset.rates.shape != material.trials.counts.shape:
+            raise UndertowError(
+                f"The {name}'s rates have the shape {dataset.rates.shape}, but the trials' counts {material.trials.counts.shape} "
+                "(trial, time, neuron); infer the estimate from these trials."
+            )
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UndertowError(
+            f"The report could not be written to '{path}' ({error.strerror or error}); choose a folder that exists and has room."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _tables(scores: dict) -> list[tuple[str, list[score_words.Row]]]:
+    """Rows for each split that was scored, the main one first, with its name in words."""
+    main = score_words.main_split(scores)
+    order = sorted(scores.get("splits", {}), key=lambda split: split != main)
+    tables = [
+        (score_words.SPLIT_WORDS.get(split, split), score_words.pairs(scores, split)) for split in order
+    ]
+    return [(words, rows) for words, rows in tables if rows]
+
+
+def _flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted names and their values as text."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
+
+
+def _embedded(picture: Picture) -> str:
+    """A figure as JSON that may stand inside a script element."""
+    return picture.figure.to_json().replace("<", "\\u003c")

@@ -1,0 +1,247 @@
+"""The report's sections in their order: which figures each shows, and what their captions say to look for.
+
+A section is made by one function of the `Material`; it returns None where the data for it do not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from undertow.report import excerpt, figures, history
+from undertow.report.latent_space import space_of
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a report is made of, as handed to `page.write`."""
+
+    trials: xr.Dataset
+    estimate: xr.Dataset
+    yardstick: xr.Dataset | None
+    scores: dict
+    lines: history.History
+    recipe: dict
+    provenance: dict
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its `caption` (what to look for), its `description` for those who can't see it, and where it is shown.
+
+    `shown` is "everywhere", "screen" (needs WebGL), or "flat" (in its place in print and where there is no WebGL).
+    """
+
+    name: str
+    figure: go.Figure
+    caption: str
+    description: str
+    shown: str = "everywhere"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with its `anchor`, a sentence of `introduction`, and pictures."""
+
+    anchor: str
+    title: str
+    introduction: str
+    pictures: tuple[Picture, ...]
+
+
+def sections(material: Material) -> list[Section]:
+    """The sections that this material can fill, in order."""
+    made = (make(material) for make in _SECTIONS)
+    return [section for section in made if section is not None]
+
+
+def _recorded(material: Material) -> Section:
+    caption = (
+        "Left: how often the neurons fire on average; neurons below about half a spike per second say little about single trials. "
+        "Right: trials by condition and split; every condition should have some trials of each split."
+    )
+    picture = Picture(
+        "recorded",
+        figures.recorded_figure(material.trials),
+        caption,
+        "Histogram of mean rates, and bars of trial numbers.",
+    )
+    return Section("recorded", "What was recorded", "The data as the model received them.", (picture,))
+
+
+def _learning(material: Material) -> Section | None:
+    if not any(
+        len(history.series(material.lines, key)[0]) > 1 for line in material.lines[:1] for key in line
+    ):
+        return None
+    selected = material.provenance.get("selected_epoch")
+    caption = (
+        "Lower is better for every term. Training and validation should fall together and level off: a validation curve that "
+        "turns upwards means overfitting, one that still falls at the end means that training was too short. In the grey range "
+        "the weights of KL and penalties were still ramping up, so that the total may rise there. Epochs before the first "
+        "twentieth may lie outside a panel; double-click to see everything."
+    )
+    picture = Picture(
+        "learning",
+        figures.learning_figure(material.lines, selected_epoch=selected),
+        caption,
+        "Curves of each term of the objective over the epochs of training.",
+    )
+    return Section(
+        "learning", "How it learned", "The named terms of the objective, epoch by epoch.", (picture,)
+    )
+
+
+def _rasters(material: Material) -> Section:
+    split = _split_words(material)
+    caption = (
+        f"Single {split}. Above: recorded spikes, one row a neuron. Below: the rates inferred for the same trial, neurons in the same "
+        "order (by the time of their peak rate). Look for structure in the spikes that returns, cleaned of noise, in the rates, and "
+        "for differences between trials. Grey: not recorded." + _forecast_words(material)
+    )
+    figure = figures.raster_figure(material.trials, material.estimate)
+    picture = Picture(
+        "rasters",
+        figure,
+        caption,
+        "Images of spike counts and of inferred rates, neuron by time, for several trials.",
+    )
+    return Section(
+        "rasters", "Single trials, all neurons", "Spikes as recorded and rates as inferred.", (picture,)
+    )
+
+
+def _rates(material: Material) -> Section:
+    yardstick = (
+        ""
+        if material.yardstick is None
+        else " Dotted orange: the same from Gaussian smoothing with Poisson regression."
+    )
+    band = " The band is ± 2 posterior standard deviations." if "rates_sd" in material.estimate else ""
+    truth = " Black: the true rate of the simulation." if "true_rates" in material.trials else ""
+    caption = (
+        f"The neurons whose rates vary most, in three {_split_words(material)}. Blue: the inferred rate; the ticks below are the spikes."
+        f"{band}{yardstick}{truth} Good rates rise where spikes crowd, and do not jump at every single spike."
+        + _forecast_words(material)
+    )
+    figure = figures.rates_figure(material.trials, material.estimate, material.yardstick)
+    picture = Picture("rates", figure, caption, "Curves of inferred rates with spikes, neurons by trials.")
+    return Section(
+        "rates",
+        "Single trials, single neurons",
+        "Inferred rates against the spikes they come from.",
+        (picture,),
+    )
+
+
+def _averages(material: Material) -> Section:
+    grouping = excerpt.conditions(material.trials)
+    of_what = "each condition" if grouping.known else "all trials, as no conditions were given"
+    caption = (
+        f"Averages over {of_what}. Left: spike counts smoothed by 40 ms and averaged, without any model. Right: the model's rates "
+        "of the same trials. Both sides should show the same shapes and order; the model's are smoother. A model that misses a peak "
+        "on the left is too stiff or trained too briefly." + _conditions_words(grouping)
+    )
+    figure = figures.psth_figure(material.trials, material.estimate)
+    picture = Picture(
+        "averages",
+        figure,
+        caption,
+        "Condition-averaged smoothed counts beside condition-averaged inferred rates.",
+    )
+    return Section(
+        "averages",
+        "Averages over conditions" if grouping.known else "Averages over trials",
+        "What repeats from trial to trial.",
+        (picture,),
+    )
+
+
+def _factors(material: Material) -> Section | None:
+    space = space_of(material.estimate)
+    if space is None:
+        return None
+    grouping = excerpt.conditions(material.trials)
+    by = "Colours are conditions, thick lines their averages" if grouping.known else "Each line is a trial"
+    caption = (
+        f"{by}; dots mark the starts of trials. Drag to turn. Trials of one condition should run together, and different conditions "
+        "apart; percentages on the axes say how much of the variance each direction carries."
+        + _conditions_words(grouping)
+    )
+    courses = (
+        "The same directions over time, averaged over trials. Look for when conditions part."
+        + _forecast_words(material)
+    )
+    description = f"Trajectories of the {space} of single trials."
+    whole = figures.factors_figure(material.trials, material.estimate)
+    pictures = [Picture("factors", whole, caption, description)]
+    if any(trace.type == "scatter3d" for trace in whole.data):
+        flat = figures.factor_planes_figure(material.trials, material.estimate)
+        pictures = [
+            Picture("factors", whole, caption, description, shown="screen"),
+            Picture(
+                "factor-planes",
+                flat,
+                caption.replace(" Drag to turn.", " Seen along each axis."),
+                description,
+                shown="flat",
+            ),
+        ]
+    over_time = figures.factor_courses_figure(material.trials, material.estimate)
+    pictures.append(Picture("factor-courses", over_time, courses, f"Curves of the {space} over time."))
+    introduction = f"The few {space} from which the model makes the rates of all neurons, turned onto their main directions."
+    return Section("factors", space.capitalize(), introduction, tuple(pictures))
+
+
+def _inputs(material: Material) -> Section | None:
+    if "inferred_inputs" not in material.estimate or not material.estimate.inferred_inputs.size:
+        return None
+    truth = (
+        " Dotted black: the size of the true input, scaled to the panel."
+        if "true_inputs" in material.trials
+        else ""
+    )
+    band = " with ± 2 posterior standard deviations" if "inferred_inputs_sd" in material.estimate else ""
+    caption = (
+        f"What pushed the dynamics from outside: three {_split_words(material)}{band}, and the average over trials on the right.{truth} "
+        "A band that always covers zero means that the model saw no need for this input; bumps at the time of an event are worth a look. "
+        "Sign and size of an inferred input are arbitrary." + _forecast_words(material)
+    )
+    figure = figures.inputs_figure(material.trials, material.estimate)
+    picture = Picture(
+        "inputs", figure, caption, "Curves of inferred inputs over time, with bands of uncertainty."
+    )
+    return Section(
+        "inputs", "Inferred inputs", "What the model could not explain by its own dynamics.", (picture,)
+    )
+
+
+def _split_words(material: Material) -> str:
+    return {"valid": "validation trials", "test": "test trials"}.get(
+        excerpt.shown_split(material.trials), "training trials"
+    )
+
+
+def _conditions_words(grouping: excerpt.Grouping) -> str:
+    drawn = len(grouping.names)
+    return f" Drawn are {drawn} of {grouping.known} conditions." if grouping.known > drawn else ""
+
+
+def _forecast_words(material: Material) -> str:
+    if excerpt.forecast_start(material.trials) is None:
+        return ""
+    return " Right of the dashed line lies what the model never saw and had to forecast."
+
+
+_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    _recorded,
+    _learning,
+    _rasters,
+    _rates,
+    _averages,
+    _factors,
+    _inputs,
+)
