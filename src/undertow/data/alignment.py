@@ -157,24 +157,23 @@ def _channels(several: Sequence[Series]) -> list[str]:
     return [channel for series in several for channel in series.channels]
 
 
-def _labelled(trials_: xr.Dataset, recording: Recording, placed: Placement) -> tuple[xr.Dataset, list[str]]:
-    """The trials with the columns of both tables as coordinates, and a sentence about columns that could not be."""
-    split, held_out = assigned_splits(placed.rows), held_out_flags(recording.units)
+def _labelled(bare: xr.Dataset, recording: Recording, placed: Placement) -> tuple[xr.Dataset, list[str]]:
+    """The trials with the columns of both tables as coordinates, and a sentence about columns left out."""
+    split, flags = assigned_splits(placed.rows), held_out_flags(recording.units)
     on_trial, lists = coordinates(placed.rows, "trial", skip=("split",) if split is not None else ())
-    on_neuron, more_lists = coordinates(recording.units, "neuron", skip=tuple(held_out))
+    on_neuron, more_lists = coordinates(recording.units, "neuron", skip=flags[:1] if flags else ())
+    clashing = {name: f"neuron_{name}" for name in on_neuron if name in on_trial}
     named = {"start_time": ("trial", placed.starts)}
     named |= {name: ("trial", values) for name, values in on_trial.items()}
-    named |= {name: ("neuron", values) for name, values in on_neuron.items() if name not in named}
+    named |= {clashing.get(name, name): ("neuron", values) for name, values in on_neuron.items()}
     named |= {"split": ("trial", split)} if split is not None else {}
-    named |= {"held_out": ("neuron", flags) for flags in held_out.values()}
-    left_out = [*lists, *more_lists]
-    note = (
-        [f"Columns that hold no single value a row were left out: {', '.join(left_out)}."] if left_out else []
-    )
-    return trials_.assign_coords(named), note
+    named |= {"held_out": ("neuron", flags[1])} if flags else {}
+    left_out = ", ".join([*lists, *more_lists])
+    note = [f"Columns that hold no single value a row were left out: {left_out}."] if left_out else []
+    return bare.assign_coords(named), note
 
 
-def _noted(trials_: xr.Dataset, notes: list[str]) -> xr.Dataset:
+def _noted(labelled: xr.Dataset, notes: list[str]) -> xr.Dataset:
     for note in notes:
         _LOG.info(note)
-    return trials_.assign_attrs(notes="\n".join(notes)) if notes else trials_
+    return labelled.assign_attrs(notes="\n".join(notes)) if notes else labelled

@@ -7,8 +7,6 @@ translated into the schema's words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -47,14 +45,14 @@ def assigned_splits(table: pd.DataFrame) -> np.ndarray | None:
     return np.array([_SPLIT_WORDS[str(word).lower()] for word in words], dtype=str) if known else None
 
 
-def held_out_flags(units: pd.DataFrame) -> Mapping[str, np.ndarray]:
-    """The unit table's own held-out flags as `{column: bool (unit,)}`; empty if it has none."""
+def held_out_flags(units: pd.DataFrame) -> tuple[str, np.ndarray] | None:
+    """The unit table's own held-out flags: the column's name and bool (unit,); None if it has none."""
     for name in _HELD_OUT_COLUMNS:
         if name in units.columns:
             values = _values(units[name])
             if values is not None and values.dtype.kind in "biu" and set(np.unique(values)) <= {0, 1}:
-                return {name: values.astype(bool)}
-    return {}
+                return name, values.astype(bool)
+    return None
 
 
 def _values(column: pd.Series) -> np.ndarray | None:
