@@ -106,7 +106,7 @@ def start_states(conditions: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def normalised(states: np.ndarray) -> np.ndarray:
-    """`states` (condition, sample, 3), each dimension centred over all of them, then divided by its maximum."""
+    """`states` (condition, sample, 3), each dimension centred over all and then divided by its maximum."""
     centred = states - states.mean(axis=(0, 1))
     return centred / centred.max(axis=(0, 1))
 

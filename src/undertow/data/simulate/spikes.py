@@ -15,7 +15,7 @@ from undertow.vocabulary import UndertowError
 
 
 def conditions_of_trials(trials: int, conditions: int) -> np.ndarray:
-    """The condition of each trial, (trial,) int: one after the other, their sizes equal or different by one."""
+    """The condition of each trial, (trial,) int: one after the other, of sizes that differ by one at most."""
     return np.arange(trials) * conditions // trials
 
 
@@ -68,7 +68,8 @@ def split_within(condition: np.ndarray, valid: float, generator: np.random.Gener
     """
     if not 0 <= valid < 1:
         raise UndertowError(
-            f"The fraction of validation trials is {valid}, but must be at least 0 and below 1; pass valid=0.2."
+            f"The fraction of validation trials is {valid}, but must be at least 0 and below 1; "
+            "pass for example valid=0.2."
         )
     order = np.lexsort((generator.random(len(condition)), condition))
     taken = np.floor(np.arange(len(condition) + 1) * valid + generator.random())
