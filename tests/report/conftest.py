@@ -1,4 +1,6 @@
-"""Synthetic material for the report: a Lorenz system seen through spikes, an estimate of it, and an invented history."""
+"""Synthetic material for the report: a Lorenz system seen through spikes, an estimate of it, and an invented
+history.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ BIN_WIDTH = 0.02
 
 
 def lorenz_states(*, trials, bins, starts, seed):
-    """(trial, bins, 3): Lorenz trajectories by Euler steps, one of `starts` starting points a trial, scaled to about 1."""
+    """(trial, bins, 3): Lorenz trajectories by Euler steps, one of `starts` starting points a trial, scaled
+    to about 1.
+    """
     random = np.random.default_rng(seed)
     start = random.normal([0, 0, 25], [6, 6, 4], (starts, 3))[np.arange(trials) % starts]
     state = start + random.normal(0, 0.3, start.shape)

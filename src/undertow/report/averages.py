@@ -1,4 +1,5 @@
-"""Numbers that figures need and nobody else: averages over conditions, smoothed counts, and the main directions of factors.
+"""Numbers that figures need and nobody else: averages over conditions, smoothed counts, and the main
+directions of factors.
 
 All ignore NaN. These serve the eye; scores come from the room `evaluation`.
 """
@@ -15,7 +16,9 @@ SMOOTHING_SECONDS = 0.04
 
 @dataclass(frozen=True)
 class Projection:
-    """Factors along their main directions: `values` (trial, time, direction), `explained` (direction) share of the variance."""
+    """Factors along their main directions: `values` (trial, time, direction), `explained` (direction) share
+    of the variance.
+    """
 
     values: np.ndarray
     explained: np.ndarray
@@ -33,19 +36,24 @@ def group_means(values: np.ndarray, member: np.ndarray, groups: int) -> np.ndarr
 
 
 def smoothed_rates(counts: np.ndarray, bin_width: float) -> np.ndarray:
-    """Rates in Hz from counts (trial, time, neuron) by a Gaussian of 40 ms (one bin where bins are wider) along time.
+    """Rates in Hz from counts (trial, time, neuron) by a Gaussian of 40 ms (one bin where bins are wider)
+    along time.
 
     A missing entry takes no part: both the counts and the number of observed bins are smoothed, then divided.
     """
     width = max(SMOOTHING_SECONDS / bin_width, 1.0)
     observed = np.isfinite(counts)
     weight = ndimage.gaussian_filter1d(observed.astype(float), width, axis=1, mode="constant")
-    total = ndimage.gaussian_filter1d(np.where(observed, counts, 0.0), width, axis=1, mode="constant")
+    total = ndimage.gaussian_filter1d(
+        np.where(observed, counts, 0.0).astype(float), width, axis=1, mode="constant"
+    )
     return np.where(observed, total / np.maximum(weight, 1e-12), np.nan) / bin_width
 
 
 def main_directions(factors: np.ndarray, inside: np.ndarray, at_most: int = 3) -> Projection:
-    """The factors (trial, time, factor) along their first principal components; NaN where `inside` (trial, time) is False."""
+    """The factors (trial, time, factor) along their first principal components; NaN where `inside` (trial,
+    time) is False.
+    """
     finite = inside & np.isfinite(factors).all(axis=2)
     points = factors[finite].astype(float)
     centre = points.mean(axis=0) if len(points) else np.zeros(factors.shape[2])

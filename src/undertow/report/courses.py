@@ -1,4 +1,6 @@
-"""Curves over time with their bands: how one is drawn into a panel of an interactive figure, and named once in the legend."""
+"""Curves over time with their bands: how one is drawn into a panel of an interactive figure, and named once
+in the legend.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from undertow.report import excerpt, style
 
 @dataclass(frozen=True)
 class Course:
-    """One curve over time in a panel: its `values` (time), how it is drawn, and half the width of its band where it has one."""
+    """One curve over time in a panel: its `values` (time), how it is drawn, and half the width of its band
+    where it has one.
+    """
 
     name: str
     values: np.ndarray

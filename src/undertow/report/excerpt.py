@@ -1,7 +1,8 @@
-"""What is shown of data that are too large to show: which trials, neurons, conditions and bins a figure draws.
+"""What is shown of data that are too large to show: which trials, neurons, conditions and bins a figure
+draws.
 
-Every choice is made by a rule that a caption can state and without chance, so that the same data give the same figure. Where a
-trial is shorter than the others nothing is drawn after its end.
+Every choice is made by a rule that a caption can state and without chance, so that the same data give the
+same figure. Where a trial is shorter than the others nothing is drawn after its end.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ MAX_TRIALS = 6
 MAX_RASTER_NEURONS = 60
 MAX_NEURONS = 4
 MAX_CONDITIONS = 8
-MAX_BINS = 300
+MAX_BINS = 240
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """Trials by condition: `names` of those drawn, `member` (trial) the index into `names` or -1, `known` how many exist.
+    """Trials by condition: `names` of those drawn, `member` (trial) the index into `names` or -1, `known` how
+    many exist.
 
     Without conditions (or with about as many as trials) there is one group of all trials, and `known` is 0.
     """
@@ -33,13 +35,17 @@ class Grouping:
 
 
 def shown_split(trials: xr.Dataset) -> str:
-    """The split whose single trials are drawn: validation trials where there are any, else test, else training trials."""
+    """The split whose single trials are drawn: validation trials where there are any, else test, else
+    training trials.
+    """
     present = set(np.unique(trials.split.values.astype(str)))
     return next((split for split in SHOWN_FIRST if split in present), "train")
 
 
 def shown_trials(trials: xr.Dataset, at_most: int = MAX_TRIALS) -> np.ndarray:
-    """Indices of at most `at_most` trials of the shown split, evenly spaced over its conditions and its order."""
+    """Indices of at most `at_most` trials of the shown split, evenly spaced over its conditions and its
+    order.
+    """
     candidates = np.flatnonzero(trials.split.values.astype(str) == shown_split(trials))
     by_condition = candidates[np.argsort(conditions(trials).member[candidates], kind="stable")]
     return np.sort(evenly(by_condition, at_most))
@@ -53,7 +59,9 @@ def evenly(candidates: np.ndarray, at_most: int) -> np.ndarray:
 
 
 def inside(trials: xr.Dataset) -> np.ndarray:
-    """(trial, time) bool: False after the last observed bin of a trial; bins that are to be forecast always count as inside."""
+    """(trial, time) bool: False after the last observed bin of a trial; bins that are to be forecast always
+    count as inside.
+    """
     observed = np.isfinite(trials.counts.values).any(axis=2)
     not_over = np.logical_or.accumulate(observed[:, ::-1], axis=1)[:, ::-1]
     return not_over | trials.forward.values[None, :]
@@ -66,14 +74,18 @@ def forecast_start(trials: xr.Dataset) -> float | None:
 
 
 def raster_neurons(estimate: xr.Dataset, chosen: np.ndarray, at_most: int = MAX_RASTER_NEURONS) -> np.ndarray:
-    """The most active neurons (by mean rate in the `chosen` trials), ordered by the time of their peak in the mean rate."""
+    """The most active neurons (by mean rate in the `chosen` trials), ordered by the time of their peak in the
+    mean rate.
+    """
     mean = _finite_mean(estimate.rates.values[chosen], axis=0)
     active = np.sort(np.argsort(-mean.mean(axis=0), kind="stable")[:at_most])
     return active[np.argsort(mean[:, active].argmax(axis=0), kind="stable")]
 
 
 def telling_neurons(trials: xr.Dataset, estimate: xr.Dataset, at_most: int = MAX_NEURONS) -> np.ndarray:
-    """The neurons whose inferred rates vary most over the shown trials; one is a held-out neuron where there are any."""
+    """The neurons whose inferred rates vary most over the shown trials; one is a held-out neuron where there
+    are any.
+    """
     rates = estimate.rates.values[shown_trials(trials)]
     spread = np.nan_to_num(_finite_variance(rates))
     ranked = np.argsort(-spread, kind="stable")
@@ -98,7 +110,7 @@ def trial_label(trials: xr.Dataset, index: int) -> str:
 
 
 def conditions(trials: xr.Dataset, at_most: int = MAX_CONDITIONS) -> Grouping:
-    """The trials by the column `condition`, at most `at_most` conditions evenly spaced in their sorted order."""
+    """The trials by the column `condition`; of many conditions `at_most`, evenly spaced in sorted order."""
     everything = Grouping(("all trials",), np.zeros(trials.sizes["trial"], int), 0)
     if "condition" not in trials.coords:
         return everything
@@ -117,7 +129,9 @@ def pooling(bins: int, at_most: int = MAX_BINS) -> int:
 
 
 def pooled(values: np.ndarray, step: int) -> np.ndarray:
-    """Averages over `step` neighbouring entries along the first axis, ignoring NaN; entries left over at the end are dropped."""
+    """Averages over `step` neighbouring entries along the first axis, ignoring NaN; entries left over at the
+    end are dropped.
+    """
     if step == 1:
         return values
     whole = len(values) // step

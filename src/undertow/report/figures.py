@@ -1,4 +1,5 @@
-"""All interactive figures under one name: each takes trials and an estimate (or a history) and returns a Plotly figure.
+"""All interactive figures under one name: each takes trials and an estimate (or a history) and returns a
+Plotly figure.
 
 `undertow.report.paper` has the same names for Matplotlib.
 """

@@ -1,7 +1,7 @@
 """What is suspicious about a fit, in plain words, each with what to do about it.
 
-`find` asks every question of one table and returns the answers that worry; an empty list means that nothing did. The limits are
-deliberately coarse: a finding should be worth a person's minute.
+`find` asks every question of one table and returns the answers that worry; an empty list means that nothing
+did. The limits are deliberately coarse: a finding should be worth a person's minute.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from undertow.report import excerpt, history, score_words
 _DEAD_SHARE = 0.01  # a factor whose standard deviation is below this share of the largest one's
 _INPUT_SHARE = 0.02  # an input whose mean carries less than this share of the posterior's total variance
 _COLLAPSED_NATS = 0.1  # a KL term below this many nats a trial
+_SOME_TRIALS = 200  # enough to see whether rates move
 _FLAT_RATE = 0.02  # a neuron whose rate varies by less than this share of its mean
 _WORSE_BY = 0.05  # validation may lose this share of what it gained after the first twentieth of the epochs
-_STILL_GAINING = 0.02  # the last tenth of the epochs may bring this share of the same
+_STILL_GAINING = 0.04  # the last tenth of the epochs may bring this share of the gain since the first quarter
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing worth a person's attention: a `title`, what was seen (`evidence`), and what to do (`advice`)."""
+    """One thing worth attention: a `title`, what was seen (`evidence`), and what to do (`advice`)."""
 
     title: str
     evidence: str
@@ -77,8 +78,10 @@ def _below_smoothing(evidence: Evidence) -> Iterator[Finding]:
         listed = "; ".join(f"{row.label}: {row.model:.3f} against {row.yardstick:.3f}" for row in worse)
         yield Finding(
             "Simple smoothing does better",
-            f"On {score_words.SPLIT_WORDS.get(split, split)} the model is below Gaussian smoothing in {listed}.",
-            "Don't rely on these rates yet: train longer, search over hyperparameters, or check the bin width and the alignment.",
+            f"On {score_words.SPLIT_WORDS.get(split, split)} the model is below Gaussian smoothing in "
+            f"{listed}.",
+            "Don't rely on these rates yet: train longer, search over hyperparameters, or check the bin "
+            "width and the alignment.",
         )
 
 
@@ -88,8 +91,10 @@ def _skipped_steps(evidence: Evidence) -> Iterator[Finding]:
         epochs = int((history.series(evidence.lines, "skipped")[1] > 0).sum())
         yield Finding(
             "Training steps were skipped",
-            f"{_number_of(skipped, 'update')} in {_number_of(epochs, 'epoch')} gave a loss or gradient that is not a number, and were left out.",
-            "A few do no harm; with many, lower the learning rate or the gradient clipping, and look for extreme counts.",
+            f"{_number_of(skipped, 'update')} in {_number_of(epochs, 'epoch')} gave a loss or gradient "
+            "that is not a number, and were left out.",
+            "A few do no harm; with many, lower the learning rate or the gradient clipping, and look "
+            "for extreme counts.",
         )
 
 
@@ -105,9 +110,11 @@ def _overfitting(evidence: Evidence) -> Iterator[Finding]:
     if lost > max(_WORSE_BY * gained, noise) and after < before:
         yield Finding(
             "Overfitting",
-            f"After epoch {valid[0][best]:g} the reconstruction of validation trials got worse ({course[best]:.4f} to {course[-1]:.4f}) "
+            f"After epoch {valid[0][best]:g} the reconstruction of validation trials got worse "
+            f"({course[best]:.4f} to {course[-1]:.4f}) "
             "while that of training trials went on improving.",
-            "The selected epoch may still be good; more dropout, more coordinated dropout, a larger KL weight or more trials help.",
+            "The selected epoch may still be good; more dropout, more coordinated dropout, a larger KL "
+            "weight or more trials help.",
         )
 
 
@@ -119,7 +126,8 @@ def _training_gap(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "Training trials are explained much better than new ones",
             f"Bits per spike: {train:.3f} on training trials, {valid:.3f} on validation trials.",
-            "The model has learned single spikes by heart: use coordinated dropout, a smaller model or more trials.",
+            "The model has learned single spikes by heart: use coordinated dropout, a smaller model or "
+            "more trials.",
         )
 
 
@@ -134,8 +142,10 @@ def _collapsed_kl(evidence: Evidence) -> Iterator[Finding]:
             name = term.removeprefix("kl").strip("_").replace("_", " ") or "latent variables"
             yield Finding(
                 f"KL collapse: the {name} carr{'y' if name.endswith('s') else 'ies'} no information",
-                f"The term '{term}' ended at {nats:.2g} nats a trial: the posterior equals the prior in every trial.",
-                "Give it a smaller KL weight or a longer ramp; if the data need no such variable, leave it out.",
+                f"The term '{term}' ended at {nats:.2g} nats a trial: the posterior equals the prior in "
+                "every trial.",
+                "Give it a smaller KL weight or a longer ramp; if the data need no such variable, leave "
+                "it out.",
             )
 
 
@@ -154,7 +164,8 @@ def _unused_inputs(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             f"Unused inputs: {_listed(unused)}",
             f"{unused.size} of {spread.size} inferred inputs hardly differ from their prior in any trial.",
-            "Good news if nothing unexpected happened in the trials; otherwise lower the KL weight of the inputs.",
+            "Good news if nothing unexpected happened in the trials; otherwise lower the KL weight of "
+            "the inputs.",
         )
 
 
@@ -166,19 +177,27 @@ def _dead_factors(evidence: Evidence) -> Iterator[Finding]:
     if dead.size:
         yield Finding(
             f"Dead factors: {_listed(dead)}",
-            f"{dead.size} of {spread.size} factors hardly move (below {_DEAD_SHARE:.0%} of the largest one's standard deviation).",
+            f"{dead.size} of {spread.size} factors hardly move (below {_DEAD_SHARE:.0%} of the largest "
+            "one's standard deviation).",
             "The data need fewer factors: a smaller number is easier to read and trains faster.",
         )
 
 
 def _flat_rates(evidence: Evidence) -> Iterator[Finding]:
-    rates = evidence.estimate.rates.values[excerpt.inside(evidence.trials)].astype(float)
+    some = excerpt.evenly(np.arange(evidence.trials.sizes["trial"]), _SOME_TRIALS)
+    rates = evidence.estimate.rates.values[some][excerpt.inside(evidence.trials.isel(trial=some))].astype(
+        float
+    )
+    if not np.isfinite(rates).all():
+        return
     flat = rates.std(axis=0) < _FLAT_RATE * np.abs(rates.mean(axis=0))
     if flat.mean() > 0.5:
         yield Finding(
             "The rates hardly move",
-            f"{int(flat.sum())} of {flat.size} neurons have inferred rates that vary by less than {_FLAT_RATE:.0%} of their mean.",
-            "The model has found no structure: train longer, raise the learning rate, lower the penalties, or check the alignment.",
+            f"{int(flat.sum())} of {flat.size} neurons have inferred rates that vary by less than "
+            f"{_FLAT_RATE:.0%} of their mean.",
+            "The model has found no structure: train longer, raise the learning rate, lower the "
+            "penalties, or check the alignment.",
         )
 
 
@@ -196,13 +215,14 @@ def _still_improving(evidence: Evidence) -> Iterator[Finding]:
     epochs, values = history.selection_curve(evidence.lines)
     if values.size < 10:
         return
-    late = len(values) - max(2, len(values) // 10)
-    gained = values[len(values) // 20] - values.min()
+    early, late = len(values) // 4, len(values) - max(2, len(values) // 10)
+    gained = values[early] - values.min()
     recent = values[:late].min() - values.min()
     if gained > 0 and recent > _STILL_GAINING * gained:
         yield Finding(
             "Still improving at the end",
-            f"The last {epochs[-1] - epochs[late] + 1:g} epochs brought {recent / gained:.0%} of all that was gained.",
+            f"The last {epochs[-1] - epochs[late] + 1:g} epochs brought {recent / gained:.0%} of what was "
+            f"gained since epoch {epochs[early]:g}.",
             "Train longer: start the same command again with more epochs, and it goes on from here.",
         )
 

@@ -1,7 +1,8 @@
 """A training history as curves: which terms there are, when ramps ended, and which epoch was selected.
 
-A history is the list of lines of `metrics.jsonl`, one dictionary an epoch. Keys with a slash are a term of a split
-("train/reconstruction") or a ramp ("ramp/kl"); nothing but "epoch" has to be there. Terms are in nats per observed entry.
+A history is the list of lines of `metrics.jsonl`, one dictionary an epoch. Keys with a slash are a term of a
+split ("train/reconstruction") or a ramp ("ramp/kl"); nothing but "epoch" has to be there. Terms are in nats
+per observed entry.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def ramp_ends(history: History) -> dict[str, float | None]:
 
 
 def selection_curve(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs and values of what was selected on (lower is better): the smoothed score, else the raw one, else validation."""
+    """Epochs and values of what was selected on (lower is better): the smoothed score, else the raw one, else
+    validation.
+    """
     for key in _SELECTION_KEYS:
         epochs, values = series(history, key)
         if values.size:

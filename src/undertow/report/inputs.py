@@ -15,9 +15,11 @@ _MAX_INPUTS = 4
 
 
 def inputs_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """Inferred inputs (arbitrary units): three trials with ± 2 posterior sd, then the average over trials of each condition.
+    """Inferred inputs (arbitrary units): three trials with ± 2 posterior sd, then the average over trials of
+    each condition.
 
-    Where the true inputs are known, their size is drawn along the bottom of each single trial, scaled to the panel.
+    Where the true inputs are known, their size is drawn along the bottom of each single trial, scaled to the
+    panel.
     """
     chosen, inputs = excerpt.shown_trials(trials, _TRIALS), strongest_inputs(trials, estimate)
     titles = [*(excerpt.trial_label(trials, index) for index in chosen), "average over trials"]
@@ -68,7 +70,9 @@ def single_course(trials: xr.Dataset, estimate: xr.Dataset, trial: int, place: i
 
 
 def true_courses(trials: xr.Dataset, trial: int, limits: tuple[float, float]) -> list[Course]:
-    """The size of the true input of a trial, from the bottom to the top of a panel; an empty list where it is not known."""
+    """The size of the true input of a trial, from the bottom to the top of a panel; an empty list where it is
+    not known.
+    """
     if "true_inputs" not in trials:
         return []
     size = np.abs(np.nan_to_num(trials.true_inputs.values[trial])).sum(axis=1)

@@ -1,7 +1,7 @@
 """Factors: trajectories of single trials in space, coloured by condition, and their course over time.
 
-Many factors are turned onto their first three principal components, whose share of the variance stands on the axes. A model
-without factors is drawn by its latents.
+Many factors are turned onto their first three principal components, whose share of the variance stands on the
+axes. A model without factors is drawn by its latents.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ _PLANE_PAIRS = ((0, 1), (0, 2), (1, 2))
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Factors turned for the eye: `values` (trial, time, direction), axis `titles`, and the `grouping` of trials drawn.
+    """Factors turned for the eye: `values` (trial, time, direction), axis `titles`, and the `grouping` of
+    trials drawn.
 
-    `single` are the indices of the trials drawn one by one, `means` (condition, time, direction) the averages over all trials.
+    `single` are the indices of the trials drawn one by one, `means` (condition, time, direction) the averages
+    over all trials.
     """
 
     values: np.ndarray
@@ -36,7 +38,9 @@ class Trajectories:
 
 
 def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """Trajectories in three dimensions (two or one where there are no more), coloured by condition; a dot marks each start."""
+    """Trajectories in three dimensions (two or one where there are no more), coloured by condition; a dot
+    marks each start.
+    """
     paths = trajectories_of(trials, estimate)
     if len(paths.titles) < 3:
         return factor_planes_figure(trials, estimate)
@@ -53,7 +57,9 @@ def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
 
 
 def factor_planes_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """The same trajectories seen along the axes: one panel for each pair of directions (over time where there is only one)."""
+    """The same trajectories seen along the axes: one panel for each pair of directions (over time where there
+    is only one).
+    """
     paths = trajectories_of(trials, estimate)
     directions = len(paths.titles)
     if directions == 1:
@@ -70,7 +76,9 @@ def factor_planes_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
 
 
 def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """The main directions of the factors over time, averaged over the trials of each condition (arbitrary units)."""
+    """The main directions of the factors over time, averaged over the trials of each condition (arbitrary
+    units).
+    """
     paths = trajectories_of(trials, estimate)
     figure = make_subplots(cols=len(paths.titles), horizontal_spacing=0.12)
     for column, title in enumerate(paths.titles, start=1):
@@ -93,8 +101,7 @@ def trajectories_of(trials: xr.Dataset, estimate: xr.Dataset) -> Trajectories:
     few_enough = min(_MAX_TRAJECTORIES, _MAX_POINTS // min(trials.sizes["time"], excerpt.MAX_BINS))
     single = excerpt.evenly(np.flatnonzero(grouping.member >= 0), few_enough)
     means = averages.group_means(projection.values, grouping.member, len(grouping.names))
-    turned = estimate[name].shape[2] > projection.values.shape[2]
-    word = f"{name.removesuffix('s')} PC" if turned else f"{name.removesuffix('s')} direction"
+    word = f"{name.removesuffix('s')} PC"
     titles = tuple(
         f"{word} {place} (a.u., {share:.0%})" for place, share in enumerate(projection.explained, start=1)
     )
@@ -107,7 +114,7 @@ def space_of(estimate: xr.Dataset) -> str | None:
 
 
 def joined(paths: Trajectories, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """One group's single trials as one line broken by NaN, (point, direction), and the starts of the trials."""
+    """One group's single trials as one line broken by NaN, (point, direction), and the trials' starts."""
     members = paths.single[paths.grouping.member[paths.single] == group]
     gap = np.full((1, len(paths.titles)), np.nan)
     lines = [np.concatenate([pooled_path(paths.values[trial]), gap]) for trial in members]

@@ -1,4 +1,6 @@
-"""Learning curves: every term of the objective, training beside validation, with ramps and the selected epoch marked."""
+"""Learning curves: every term of the objective, training beside validation, with ramps and the selected epoch
+marked.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _SPLIT_NAMES = {"train": "training", "valid": "validation"}
 
 
 def learning_figure(lines: history.History, *, selected_epoch: float | None = None) -> go.Figure:
-    """One panel for each term (training and validation), the selection score, the learning rate and the gradient norm.
+    """One panel for each term (training and validation), the selection score, the learning rate and the
+    gradient norm.
 
     Args:
         lines: one dictionary an epoch, as in `metrics.jsonl`.
@@ -41,7 +44,9 @@ def learning_figure(lines: history.History, *, selected_epoch: float | None = No
 
 
 def panels_of(lines: history.History) -> tuple[str, ...]:
-    """The panels that this history can fill: its terms, then the selection score and what was recorded for each epoch."""
+    """The panels that this history can fill: its terms, then the selection score and what was recorded for
+    each epoch.
+    """
     others = ("selection", *_LOGARITHMIC)
     recorded = {key: history.series(lines, key)[1].size for key in (*others, "selection_smoothed")}
     recorded["selection"] += recorded["selection_smoothed"]
@@ -86,7 +91,9 @@ def _draw_panel(figure: go.Figure, lines: history.History, panel: str, *, row: i
 
 
 def telling_range(curves: list[np.ndarray]) -> list[float]:
-    """Limits that show a curve's course: the first twentieth of the epochs, where losses plunge, may run out of the panel."""
+    """Limits that show a curve's course: the first twentieth of the epochs, where losses plunge, may run out
+    of the panel.
+    """
     late = np.concatenate([values[len(values) // 20 :] for values in curves])
     margin = 0.06 * (late.max() - late.min()) or 0.05 * abs(late.max()) or 1.0
     return [float(late.min() - margin), float(late.max() + margin)]

@@ -1,7 +1,8 @@
 """The report as one HTML page that a scientist reads without help: it works offline, is small, and prints.
 
-`write` is the whole interface. Plotly's script is embedded once; a figure's data are embedded as JSON; nothing is loaded from
-elsewhere. However large the data are, the page stays below about 8 MB, because figures show excerpts (see `excerpt.py`).
+`write` is the whole interface. Plotly's script is embedded once; a figure's data are embedded as JSON;
+nothing is loaded from elsewhere. However large the data are, the page stays below about 8 MB, because figures
+show excerpts (see `excerpt.py`).
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ def write(
     Args:
         path: where the page goes; its folder must exist.
         trials: the trials that were fitted (see `undertow.vocabulary`).
-        estimate: on the same trials: `rates` (Hz), and whatever of `rates_sd`, `factors`, `latents`, `inferred_inputs`,
-            `inferred_inputs_sd` the model has.
+        estimate: on the same trials: `rates` (Hz), and whatever of `rates_sd`, `factors`, `latents`,
+            `inferred_inputs`, `inferred_inputs_sd` the model has.
         yardstick: `rates` from Gaussian smoothing with Poisson regression on the same trials, or None.
-        scores: as in `scores.json`: "model", "selected_on", and "splits" with scores of "model" and "yardstick".
+        scores: as in `scores.json`: "model", "selected_on", and "splits" with scores of "model" and
+            "yardstick".
         history: the lines of `metrics.jsonl`, one dictionary an epoch; may be empty.
         recipe: all settings, nested.
-        provenance: versions, device, seed, command, times; a "selected_epoch" is marked in the learning curves.
+        provenance: versions, device, seed, command, times; a "selected_epoch" is marked in the learning
+            curves.
 
     Raises:
         UndertowError: if estimate and trials do not belong together, or the page can't be written.
@@ -60,7 +63,9 @@ def render(material: Material) -> str:
     environment.filters["embedded"] = _embedded
     environment.filters["written"] = score_words.written
     return environment.get_template("page.html.jinja").render(
-        title=f"{summary.model_name(material.scores)} on {material.trials.attrs.get('session', 'a recording')}",
+        title=(
+            f"{summary.model_name(material.scores)} on {material.trials.attrs.get('session', 'a recording')}"
+        ),
         paragraph=summary.paragraph(material.trials, material.scores),
         facts=summary.facts(material.trials),
         tables=_tables(material.scores),
@@ -86,7 +91,8 @@ def _check(material: Material) -> None:
             )
         if dataset.rates.shape != material.trials.counts.shape:
             raise UndertowError(
-                f"The {name}'s rates have the shape {dataset.rates.shape}, but the trials' counts {material.trials.counts.shape} "
+                f"The {name}'s rates have the shape {dataset.rates.shape}, but the trials' counts "
+                f"{material.trials.counts.shape} "
                 "(trial, time, neuron); infer the estimate from these trials."
             )
 
@@ -98,7 +104,8 @@ def _replace(path: Path, text: str) -> None:
         part.replace(path)
     except OSError as error:
         raise UndertowError(
-            f"The report could not be written to '{path}' ({error.strerror or error}); choose a folder that exists and has room."
+            f"The report could not be written to '{path}' ({error.strerror or error}); choose a folder "
+            "that exists and has room."
         ) from error
     finally:
         part.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """Figures for papers: the same pictures as in `figures`, drawn by Matplotlib at a journal's sizes.
 
-Each returns a `matplotlib.figure.Figure` that belongs to nobody: no pyplot, no display, no global settings. Save it with
-`figure.savefig("rates.pdf")`; fonts are 7 to 8 points at 3.5 (one column) or 7.2 inches (two columns).
+Each returns a `matplotlib.figure.Figure` that belongs to nobody: no pyplot, no display, no global settings.
+Save it with `figure.savefig("rates.pdf")`; fonts are 7 to 8 points at 3.5 (one column) or 7.2 inches (two
+columns).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _LEGEND = {"fontsize": 7, "frameon": False, "handlelength": 1.6, "borderaxespad"
 
 
 def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
-    """Three single trials: recorded counts above, inferred rates (Hz) below; neurons by the time of their peak rate."""
+    """Three single trials: recorded counts above, inferred rates (Hz) below; neurons by the time of their
+    peak rate.
+    """
     chosen = excerpt.shown_trials(trials, 3)
     images = rasters.raster_images(trials, estimate, chosen, excerpt.raster_neurons(estimate, chosen))
     figure = style.paper_figure(height=3.2)
@@ -48,7 +51,9 @@ def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
 
 
 def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset | None = None) -> Figure:
-    """Inferred rates (Hz) of four neurons in three trials, with spikes, the yardstick, and the true rates where known."""
+    """Inferred rates (Hz) of four neurons in three trials, with spikes, the yardstick, and the true rates
+    where known.
+    """
     chosen, neurons = excerpt.shown_trials(trials, 3), excerpt.telling_neurons(trials, estimate)
     figure = style.paper_figure(height=0.6 + 1.2 * len(neurons))
     panels = figure.subplots(len(neurons), len(chosen), sharex=True, sharey="row", squeeze=False)
@@ -87,7 +92,9 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
 
 
 def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
-    """Trajectories of single trials and their condition averages in three dimensions (two where there are no more)."""
+    """Trajectories of single trials and their condition averages in three dimensions (two where there are no
+    more).
+    """
     paths = latent_space.trajectories_of(trials, estimate)
     directions = len(paths.titles)
     if directions == 1:
@@ -113,7 +120,9 @@ def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
 
 
 def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
-    """The main directions of the factors over time, averaged over the trials of each condition (arbitrary units)."""
+    """The main directions of the factors over time, averaged over the trials of each condition (arbitrary
+    units).
+    """
     paths = latent_space.trajectories_of(trials, estimate)
     figure = style.paper_figure(height=2.0)
     panels = figure.subplots(1, len(paths.titles), squeeze=False)
@@ -128,7 +137,9 @@ def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
 
 
 def inputs_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
-    """Inferred inputs (arbitrary units) with ± 2 posterior sd in three trials, and their averages over trials."""
+    """Inferred inputs (arbitrary units) with ± 2 posterior sd in three trials, and their averages over
+    trials.
+    """
     chosen, strongest = excerpt.shown_trials(trials, 3), inputs.strongest_inputs(trials, estimate)
     figure = style.paper_figure(height=0.6 + 1.2 * len(strongest))
     panels = figure.subplots(len(strongest), len(chosen) + 1, sharex=True, sharey="row", squeeze=False)
@@ -151,7 +162,9 @@ def inputs_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
 
 
 def learning_figure(lines: history.History, *, selected_epoch: float | None = None) -> Figure:
-    """One panel for each term of the objective, with the ramps in grey and the selected epoch as a dashed line."""
+    """One panel for each term of the objective, with the ramps in grey and the selected epoch as a dashed
+    line.
+    """
     names = learning.panels_of(lines)
     rows = max(1, -(-len(names) // 3))
     figure = style.paper_figure(height=0.4 + 1.6 * rows)

@@ -1,4 +1,6 @@
-"""Rasters: the recorded counts of single trials above the rates inferred for the same trials, neurons in the same order."""
+"""Rasters: the recorded counts of single trials above the rates inferred for the same trials, neurons in the
+same order.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _COLUMNS = 3
 
 
 def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """Up to six single trials: spike counts above, inferred rates (Hz) below; neurons by the time of their peak rate."""
+    """Up to six single trials: spike counts above, inferred rates (Hz) below; neurons by the time of their
+    peak rate.
+    """
     chosen = excerpt.shown_trials(trials)
     neurons = excerpt.raster_neurons(estimate, chosen)
     columns, bands = min(_COLUMNS, len(chosen)), -(-len(chosen) // _COLUMNS)
@@ -43,9 +47,11 @@ def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
 def raster_images(
     trials: xr.Dataset, estimate: xr.Dataset, chosen: np.ndarray, neurons: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What a raster shows: `counts` and `rates` (trial, neuron, time), `time` in seconds and `names` of the neurons.
+    """What a raster shows: `counts` and `rates` (trial, neuron, time), `time` in seconds and `names` of the
+    neurons.
 
-    Long trials are pooled so that few enough bins remain; counts then are averages over the pooled bins. NaN after a trial's end.
+    Long trials are pooled so that few enough bins remain; counts then are averages over the pooled bins. NaN
+    after a trial's end.
     """
     step = excerpt.pooling(trials.sizes["time"])
     within = excerpt.inside(trials.isel(trial=chosen))[:, :, None]
@@ -60,7 +66,9 @@ def raster_images(
 
 
 def upper_limit(values: np.ndarray, quantile: float) -> float:
-    """A quantile of the finite values, positive, where a colour scale may end without being ruled by a few outliers."""
+    """A quantile of the finite values, positive, where a colour scale may end without being ruled by a few
+    outliers.
+    """
     finite = values[np.isfinite(values)]
     return max(float(np.quantile(finite, quantile)), 1e-6) if finite.size else 1.0
 

@@ -1,4 +1,6 @@
-"""Rates of a few neurons: in single trials against the spikes, and averaged over conditions beside smoothed counts."""
+"""Rates of a few neurons: in single trials against the spikes, and averaged over conditions beside smoothed
+counts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _TRIALS = 3
 
 
 def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset | None = None) -> go.Figure:
-    """Inferred rates (Hz) of four neurons in three trials, with their spikes, the yardstick, and the true rates where known."""
+    """Inferred rates (Hz) of four neurons in three trials, with their spikes, the yardstick, and the true
+    rates where known.
+    """
     chosen, neurons = excerpt.shown_trials(trials, _TRIALS), excerpt.telling_neurons(trials, estimate)
     figure = make_subplots(
         rows=len(neurons),
@@ -44,7 +48,9 @@ def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset
 
 
 def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """Averages over the trials of each condition for four neurons (Hz): smoothed counts on the left, inferred rates on the right."""
+    """Averages over the trials of each condition for four neurons (Hz): smoothed counts on the left, inferred
+    rates on the right.
+    """
     neurons, grouping = excerpt.telling_neurons(trials, estimate), excerpt.conditions(trials)
     figure = make_subplots(
         rows=len(neurons),
@@ -79,7 +85,9 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
 def rate_courses(
     trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset | None, trial: int, neuron: int
 ) -> list[Course]:
-    """The curves of one neuron in one trial: truth (where known), yardstick (where given), model; NaN after the trial's end."""
+    """The curves of one neuron in one trial: truth (where known), yardstick (where given), model; NaN after
+    the trial's end.
+    """
     within = excerpt.inside(trials.isel(trial=[trial]))[0]
 
     def along(values: xr.DataArray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What was recorded: how active the neurons are, and how many trials there are of each condition and split."""
+"""What was recorded: how active the neurons are, and how many trials each condition and split has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _SPLIT_NAMES = {"train": "training trials", "valid": "validation trials", "test"
 
 
 def recorded_figure(trials: xr.Dataset) -> go.Figure:
-    """Left: a histogram of the neurons' mean rates (Hz). Right: numbers of trials, by condition where there are conditions."""
+    """Left: a histogram of the neurons' mean rates (Hz). Right: numbers of trials, by condition where there
+    are conditions.
+    """
     figure = make_subplots(cols=2, subplot_titles=["Neurons by mean rate", "Trials"], horizontal_spacing=0.12)
     _draw_neurons(figure, trials)
     _draw_trials(figure, trials)
@@ -30,7 +32,7 @@ def mean_rates(trials: xr.Dataset) -> np.ndarray:
     counts = trials.counts.values
     observed = np.isfinite(counts)
     number = observed.sum(axis=(0, 1))
-    total = np.where(observed, counts, 0).sum(axis=(0, 1), dtype=float)
+    total = counts.sum(axis=(0, 1), dtype=float, where=observed)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan) / trials.attrs["bin_width"]
 
 

@@ -1,4 +1,5 @@
-"""Scores in plain words: what each one means, and the rows of the table that sets the model beside the yardstick.
+"""Scores in plain words: what each one means, and the rows of the table that sets the model beside the
+yardstick.
 
 For every score here a higher value is better.
 """
@@ -15,48 +16,59 @@ SPLIT_WORDS = {"train": "training trials", "valid": "validation trials", "test":
 EXPLAINED: dict[str, tuple[str, str]] = {
     "bits_per_spike": (
         "Bits per spike",
-        "How much better the rates predict each spike than the neuron's mean rate does. 0 is no better; single trials of "
+        "How much better the rates predict each spike than the neuron's mean rate does. 0 is no better; "
+        "single trials of "
         "cortex often give 0.05 to 0.4.",
     ),
     "co_smoothing": (
         "Co-smoothing (bits per spike)",
-        "The same for neurons that the model never saw in these trials, predicted from the others. It can't be reached by "
+        "The same for neurons that the model never saw in these trials, predicted from the others. It "
+        "can't be reached by "
         "copying spikes, so trust it first.",
     ),
     "forward_prediction": (
         "Forward prediction (bits per spike)",
-        "The same for the last bins of each trial, which the model never saw: how well its dynamics run on by themselves.",
+        "The same for the last bins of each trial, which the model never saw: how well its dynamics run "
+        "on by themselves.",
     ),
     "rate_r2": (
         "R² of rates with the truth",
-        "Simulations only: share of the true rates' variance that the inferred rates explain, averaged over neurons. 1 is perfect.",
+        "Simulations only: share of the true rates' variance that the inferred rates explain, averaged "
+        "over neurons. 1 is perfect.",
     ),
     "latent_r2_inferred_to_true": (
         "R² of the true latents, from the inferred",
-        "Simulations only: how much of the true latent state can be read from the factors by a linear map. 1 is perfect.",
+        "Simulations only: how much of the true latent state can be read from the factors by a linear "
+        "map. 1 is perfect.",
     ),
     "latent_r2_true_to_inferred": (
         "R² of the inferred latents, from the true",
-        "Simulations only: how much of the factors is explained by the true state. Low when the model invents extra dimensions.",
+        "Simulations only: how much of the factors is explained by the true state. Low when the model "
+        "invents extra dimensions.",
     ),
     "psth_r2": (
         "R² with condition averages",
-        "How well rates averaged over each condition's trials match the averaged spikes. High only says that averages are right.",
+        "How well rates averaged over each condition's trials match the averaged spikes. High only says "
+        "that averages are right.",
     ),
     "decoding_r2": (
         "R² of behaviour decoded from rates",
-        "How well behaviour is read from the rates by ridge regression fitted on training trials. Behaviour was never shown to the model.",
+        "How well behaviour is read from the rates by ridge regression fitted on training trials. "
+        "Behaviour was never shown to the model.",
     ),
     "pulse_within_2_bins": (
         "Input pulses found",
-        "Simulations only: share of trials in which the inferred input peaks within two bins of the true pulse.",
+        "Simulations only: share of trials in which the inferred input peaks within two bins of the "
+        "true pulse.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the score's `label` and `meaning`, and its value for model and yardstick (None: not computed)."""
+    """One line of the table: the score's `label` and `meaning`, and its value for model and yardstick (None:
+    not computed).
+    """
 
     key: str
     label: str
@@ -73,13 +85,15 @@ class Row:
 
 
 def main_split(scores: dict) -> str:
-    """The split by which a fit is judged: validation trials where they were scored, else test, else training trials."""
+    """The split by which a fit is judged: validation trials where they were scored, else test, else training
+    trials.
+    """
     splits = scores.get("splits", {})
     return next((split for split in (*MAIN_SPLITS, *splits) if splits.get(split)), "")
 
 
 def pairs(scores: dict, split: str) -> list[Row]:
-    """The table's rows for one split: known scores in the order of `EXPLAINED`, then any others as they come."""
+    """The table's rows for one split: known scores in the order of `EXPLAINED`, then any others."""
     scored = scores.get("splits", {}).get(split, {})
     keys = {**(scored.get("model") or {}), **(scored.get("yardstick") or {})}
     ordered = [key for key in EXPLAINED if key in keys] + [key for key in keys if key not in EXPLAINED]

@@ -30,9 +30,11 @@ class Material:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its `caption` (what to look for), its `description` for those who can't see it, and where it is shown.
+    """A figure with its `caption` (what to look for), its `description` for those who can't see it, and where
+    it is shown.
 
-    `shown` is "everywhere", "screen" (needs WebGL), or "flat" (in its place in print and where there is no WebGL).
+    `shown` is "everywhere", "screen" (needs WebGL), or "flat" (in its place in print and where there is no
+    WebGL).
     """
 
     name: str
@@ -60,7 +62,8 @@ def sections(material: Material) -> list[Section]:
 
 def _recorded(material: Material) -> Section:
     caption = (
-        "Left: how often the neurons fire on average; neurons below about half a spike per second say little about single trials. "
+        "Left: how often the neurons fire on average; neurons below about half a spike per second say "
+        "little about single trials. "
         "Right: trials by condition and split; every condition should have some trials of each split."
     )
     picture = Picture(
@@ -79,9 +82,12 @@ def _learning(material: Material) -> Section | None:
         return None
     selected = material.provenance.get("selected_epoch")
     caption = (
-        "Lower is better for every term. Training and validation should fall together and level off: a validation curve that "
-        "turns upwards means overfitting, one that still falls at the end means that training was too short. In the grey range "
-        "the weights of KL and penalties were still ramping up, so that the total may rise there. Epochs before the first "
+        "Lower is better for every term. Training and validation should fall together and level off: a "
+        "validation curve that "
+        "turns upwards means overfitting, one that still falls at the end means that training was too "
+        "short. In the grey range "
+        "the weights of KL and penalties were still ramping up, so that the total may rise there. "
+        "Epochs before the first "
         "twentieth may lie outside a panel; double-click to see everything."
     )
     picture = Picture(
@@ -98,8 +104,10 @@ def _learning(material: Material) -> Section | None:
 def _rasters(material: Material) -> Section:
     split = _split_words(material)
     caption = (
-        f"Single {split}. Above: recorded spikes, one row a neuron. Below: the rates inferred for the same trial, neurons in the same "
-        "order (by the time of their peak rate). Look for structure in the spikes that returns, cleaned of noise, in the rates, and "
+        f"Single {split}. Above: recorded spikes, one row a neuron. Below: the rates inferred for the "
+        "same trial, neurons in the same "
+        "order (by the time of their peak rate). Look for structure in the spikes that returns, cleaned "
+        "of noise, in the rates, and "
         "for differences between trials. Grey: not recorded." + _forecast_words(material)
     )
     figure = figures.raster_figure(material.trials, material.estimate)
@@ -123,7 +131,8 @@ def _rates(material: Material) -> Section:
     band = " The band is ± 2 posterior standard deviations." if "rates_sd" in material.estimate else ""
     truth = " Black: the true rate of the simulation." if "true_rates" in material.trials else ""
     caption = (
-        f"The neurons whose rates vary most, in three {_split_words(material)}. Blue: the inferred rate; the ticks below are the spikes."
+        f"The neurons whose rates vary most, in three {_split_words(material)}. Blue: the inferred rate; "
+        "the ticks below are the spikes."
         f"{band}{yardstick}{truth} Good rates rise where spikes crowd, and do not jump at every single spike."
         + _forecast_words(material)
     )
@@ -141,8 +150,10 @@ def _averages(material: Material) -> Section:
     grouping = excerpt.conditions(material.trials)
     of_what = "each condition" if grouping.known else "all trials, as no conditions were given"
     caption = (
-        f"Averages over {of_what}. Left: spike counts smoothed by 40 ms and averaged, without any model. Right: the model's rates "
-        "of the same trials. Both sides should show the same shapes and order; the model's are smoother. A model that misses a peak "
+        f"Averages over {of_what}. Left: spike counts smoothed by 40 ms and averaged, without any model. "
+        "Right: the model's rates "
+        "of the same trials. Both sides should show the same shapes and order; the model's are "
+        "smoother. A model that misses a peak "
         "on the left is too stiff or trained too briefly." + _conditions_words(grouping)
     )
     figure = figures.psth_figure(material.trials, material.estimate)
@@ -167,7 +178,8 @@ def _factors(material: Material) -> Section | None:
     grouping = excerpt.conditions(material.trials)
     by = "Colours are conditions, thick lines their averages" if grouping.known else "Each line is a trial"
     caption = (
-        f"{by}; dots mark the starts of trials. Drag to turn. Trials of one condition should run together, and different conditions "
+        f"{by}; dots mark the starts of trials. Drag to turn. Trials of one condition should run "
+        "together, and different conditions "
         "apart; percentages on the axes say how much of the variance each direction carries."
         + _conditions_words(grouping)
     )
@@ -192,7 +204,10 @@ def _factors(material: Material) -> Section | None:
         ]
     over_time = figures.factor_courses_figure(material.trials, material.estimate)
     pictures.append(Picture("factor-courses", over_time, courses, f"Curves of the {space} over time."))
-    introduction = f"The few {space} from which the model makes the rates of all neurons, turned onto their main directions."
+    introduction = (
+        f"The few {space} from which the model makes the rates of all neurons, turned onto "
+        "their main directions."
+    )
     return Section("factors", space.capitalize(), introduction, tuple(pictures))
 
 
@@ -206,8 +221,10 @@ def _inputs(material: Material) -> Section | None:
     )
     band = " with ± 2 posterior standard deviations" if "inferred_inputs_sd" in material.estimate else ""
     caption = (
-        f"What pushed the dynamics from outside: three {_split_words(material)}{band}, and the average over trials on the right.{truth} "
-        "A band that always covers zero means that the model saw no need for this input; bumps at the time of an event are worth a look. "
+        f"What pushed the dynamics from outside: three {_split_words(material)}{band}, and the average "
+        f"over trials on the right.{truth} "
+        "A band that always covers zero means that the model saw no need for this input; bumps at the "
+        "time of an event are worth a look. "
         "Sign and size of an inferred input are arbitrary." + _forecast_words(material)
     )
     figure = figures.inputs_figure(material.trials, material.estimate)

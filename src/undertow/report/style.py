@@ -1,7 +1,8 @@
 """Colours, fonts and one look for every figure, on the screen (Plotly) and on paper (Matplotlib).
 
-Colours are those of Okabe and Ito, which colour-blind readers tell apart; each has one meaning throughout a report. Quantities
-run along viridis. Nothing here is global: a figure asks for its template, and Matplotlib axes are dressed one by one.
+Colours are those of Okabe and Ito, which colour-blind readers tell apart; each has one meaning throughout a
+report. Quantities run along viridis. Nothing here is global: a figure asks for its template, and Matplotlib
+axes are dressed one by one.
 """
 
 from __future__ import annotations
@@ -42,13 +43,17 @@ def faded(colour: str, alpha: float) -> str:
 
 
 def lightened(colour: str, share: float) -> str:
-    """The colour `#rrggbb` mixed with a share of white between 0 and 1, for drawings in which opacity does not blend well."""
+    """The colour `#rrggbb` mixed with a share of white between 0 and 1, for drawings in which opacity does
+    not blend well.
+    """
     mixed = (round(int(colour[start : start + 2], 16) * (1 - share) + 255 * share) for start in (1, 3, 5))
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def plotly_template() -> go.layout.Template:
-    """The look of all interactive figures: white ground, quiet axes with ticks outside, the legend above the panels."""
+    """The look of all interactive figures: white ground, quiet axes with ticks outside, the legend above the
+    panels.
+    """
     axis = {
         "showline": True,
         "linecolor": QUIET,

@@ -34,17 +34,21 @@ def paragraph(trials: xr.Dataset, scores: dict) -> str:
     counted = " and ".join(f"{number:,} {words}" for words, number in numbers.items())
     seconds = trials.sizes["time"] * trials.attrs["bin_width"]
     opening = (
-        f"{counted} of {trials.sizes['neuron']:,} neurons, {seconds:.3g} s long in bins of {_milliseconds(trials)}, "
+        f"{counted} of {trials.sizes['neuron']:,} neurons, {seconds:.3g} s long in bins of "
+        f"{_milliseconds(trials)}, "
         f"{np.nanmean(mean_rates(trials)):.1f} spikes per second and neuron on average."
     )
     return " ".join(filter(None, (opening, _headline(scores))))
 
 
 def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
-    """The recording as pairs of a name and a value: sizes, bins, splits, what was held out and what is missing."""
+    """The recording as pairs of a name and a value: sizes, bins, splits, what was held out and what is
+    missing.
+    """
     sizes, silent = trials.sizes, int((mean_rates(trials) == 0).sum())
     start, stop = trials.time.values[[0, -1]] + np.array([-0.5, 0.5]) * trials.attrs["bin_width"]
-    missing = float(np.isnan(trials.counts.values).mean())
+    observed = np.isfinite(trials.counts.values)
+    missing, spikes = 1 - float(observed.mean()), trials.counts.values.sum(where=observed, dtype=float)
     pairs = [
         ("Trials", f"{sizes['trial']:,}"),
         (
@@ -63,7 +67,7 @@ def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
             ),
         ),
         ("Bins to be forecast", f"{int(trials.forward.values.sum()):,}"),
-        ("Spikes", f"{np.nansum(trials.counts.values, dtype=float):,.0f}"),
+        ("Spikes", f"{spikes:,.0f}"),
         ("Not observed", f"{missing:.1%} of all bins" if missing else "nothing is missing"),
     ]
     for name in ("behaviour", "inputs"):
