@@ -31,7 +31,7 @@ _WHEN_BROKEN = (
     TypeError,
     ValueError,
 )
-_WHEN_BROKEN = (*_WHEN_BROKEN, AssertionError, AttributeError, NameError, Warning, struct.error, zlib.error)
+_WHEN_BROKEN = (*_WHEN_BROKEN, AssertionError, AttributeError, NameError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
