@@ -87,7 +87,9 @@ def test_columns_become_coordinates_under_free_names():
 
 
 def test_columns_named_like_arguments_or_axes_do_no_harm():
-    rows = pd.DataFrame({"start_time": [1.0, 3.0], "stop_time": [2.0, 4.0], "session": [1, 2], "neuron": [3, 4]})
+    rows = pd.DataFrame(
+        {"start_time": [1.0, 3.0], "stop_time": [2.0, 4.0], "session": [1, 2], "neuron": [3, 4]}
+    )
     rows = rows.assign(bin_width=[9, 9], start=[5, 6], time=[0.1, 0.2], area=["a", "b"])
     cut_trials = check_trials(cut(recording(tables={"trials": rows}), bin_width=0.1))
     assert cut_trials.trial_neuron.values.tolist() == [3, 4]
@@ -108,7 +110,7 @@ def test_splits_of_the_table_are_translated_and_none_is_left_out():
 def test_select_keeps_trials_by_their_columns():
     kept = cut(recording(), bin_width=0.25, select={"success": True, "condition": ["left", "right"]})
     np.testing.assert_allclose(kept.start_time, [1, 13])
-    with pytest.raises(UndertowError, match="No trial has condition = 'up'; the column holds .*left"):
+    with pytest.raises(UndertowError, match=r"No trial has condition = 'up'; the column holds .*left"):
         cut(recording(), bin_width=0.25, select={"condition": "up"})
     with pytest.raises(UndertowError, match="did you mean 'condition'"):
         cut(recording(), bin_width=0.25, select={"conditon": "left"})
@@ -118,7 +120,9 @@ def test_fast_series_are_averaged_and_slow_ones_interpolated():
     cut_trials = cut(recording(), bin_width=0.1, align="go_time", window=(0, 1), behaviour=["hand", "pupil"])
     assert cut_trials.behaviour_channel.values.tolist() == ["hand_x", "hand_y", "pupil"]
     centres = cut_trials.start_time.values[:, None] + (np.arange(10) + 0.5) * 0.1
-    expected = np.stack([2 * centres - 0.001, -centres + 0.0005, 3 * centres], axis=-1)  # samples lie on left edges
+    expected = np.stack(
+        [2 * centres - 0.001, -centres + 0.0005, 3 * centres], axis=-1
+    )  # samples lie on left edges
     np.testing.assert_allclose(cut_trials.behaviour, expected, atol=1e-4)
 
 
@@ -151,7 +155,9 @@ def test_inputs_come_with_the_names_of_their_channels():
 
 
 def test_bins_outside_the_recording_are_nan_and_said():
-    cut_trials = cut(recording(observed=np.array([[1.4, 20.0]])), bin_width=0.1, align="go_time", window=(-0.5, 0.5))
+    cut_trials = cut(
+        recording(observed=np.array([[1.4, 20.0]])), bin_width=0.1, align="go_time", window=(-0.5, 0.5)
+    )
     missing = np.isnan(cut_trials.counts).all("neuron").values
     assert missing[0].tolist() == [True] * 4 + [False] * 6 and not missing[1:].any()
     assert "1 of 3 trials were recorded only in part: 4 bins are NaN." in cut_trials.attrs["notes"]

@@ -34,12 +34,11 @@ def sessions(draw):
     origin = Fraction(draw(st.sampled_from(["0", "0.3", "1234567.89", "86400.001", "-2.5"])))
     shift = st.fractions(0, 3, max_denominator=1).map(lambda whole: whole * width)
     starts = [
-        origin + draw(shift) + Fraction(draw(st.integers(0, 5000)), 1000) for _ in range(draw(st.integers(1, 4)))
+        origin + draw(shift) + Fraction(draw(st.integers(0, 5000)), 1000)
+        for _ in range(draw(st.integers(1, 4)))
     ]
     edge = st.tuples(st.sampled_from(starts), st.integers(-3, 40), st.sampled_from([0, 0, 0, 1, -1, 1234]))
-    spikes = [
-        start + k * width + Fraction(off, 10**7) for start, k, off in draw(st.lists(edge, max_size=25))
-    ]
+    spikes = [start + k * width + Fraction(off, 10**7) for start, k, off in draw(st.lists(edge, max_size=25))]
     return spikes, starts, draw(st.integers(1, 30)), width
 
 

@@ -52,9 +52,9 @@ def test_silent_near_silent_and_unobserved_units_are_named():
     values[3, 4, 2] = 1  # one spike in 20 s
     values[:, :, 5] = np.nan
     warnings = warned(values, neuron=list("abcdef"))
-    assert "1 units are silent: not one spike: b." in warnings
-    assert "1 units are near-silent: below 0.1 Hz: c." in warnings
-    assert "1 units are never observed: f." in warnings
+    assert "Silent units, not one spike (1): b." in warnings
+    assert "Near-silent units, below 0.1 Hz (1): c." in warnings
+    assert "Units that were never observed (1): f." in warnings
 
 
 def test_duplicates_are_named_once_and_silent_units_are_none():
@@ -102,7 +102,7 @@ def test_counts_that_are_no_counts_are_said():
     values = counts()
     values[0, 0, 0], values[0, 1, 0], values[0, 2, 0] = -1, 0.5, -2
     warnings = warned(values)
-    assert "2 counts are negative" in warnings and "1 counts are no integers" in warnings
+    assert "Negative counts (2)" in warnings and "no integers (1)" in warnings
 
 
 def test_crowded_bins_are_said_above_three_percent_only():
@@ -118,12 +118,12 @@ def test_empty_and_unobserved_trials_and_rare_conditions_are_said():
     values = counts()
     values[3], values[7] = 0, np.nan
     warnings = warned(values, condition=["a"] * 17 + ["b"] * 3)
-    assert "1 trials have not one spike: 3" in warnings
-    assert "1 trials are all NaN: 7" in warnings
-    assert "1 conditions have fewer than 5 trials: b (3)." in warnings
+    assert "Trials without a spike, counted from 0 (1): 3." in warnings
+    assert "Trials that are all NaN, counted from 0 (1): 7." in warnings
+    assert "Conditions with fewer than 5 trials: b (3)." in warnings
 
 
 def test_everything_unobserved_is_described_without_a_stumble():
     described = describe(trials(np.full((2, 3, 2), np.nan), bin_width=0.1))
     assert described.facts["missing_fraction"] == 1.0
-    assert "2 trials are all NaN" in str(described)
+    assert "all NaN, counted from 0 (2): 0, 1" in str(described)

@@ -5,9 +5,9 @@ Two worked examples::
     cut(recording, bin_width=0.01, align="move_onset_time", window=(-0.25, 0.45), behaviour="hand_velocity")
     cut(recording, bin_width=0.02, table="encoding_table")      # each trial as long as it is, NaN after its end
 
-What was not recorded is NaN: bins beyond the recording, outside a unit's observed intervals, after a trial's end. Every trial
-keeps its place as `start_time`, seconds on the session's clock; what was left out is said in the attribute `notes`, one sentence
-a line, and to the logger "undertow".
+What was not recorded is NaN: bins beyond the recording, outside a unit's observed intervals, after a
+trial's end. Every trial keeps its place as `start_time`, seconds on the session's clock; what was left out
+is said in the attribute `notes`, one sentence a line, and to the logger "undertow".
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def cut(
     """
     if not recording.spike_times:
         raise UndertowError("This recording has no units; there are no spikes to bin.")
+    if isinstance(table, pd.DataFrame):  # a table from elsewhere says as much about the extent as its own
+        recording = replace(recording, tables={**recording.tables, "": table})
     rows, notes = _without_split_none(chosen_rows(trial_table(recording, table), select))
     placed, observed = _recorded(place(rows, bin_width, align, window), recording)
     counts, lost = _counts(recording, placed.bins, observed)

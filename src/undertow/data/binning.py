@@ -1,8 +1,9 @@
 """Spike counts in bins, computed in integers so that no spike falls into the wrong bin.
 
-Bins are half-open, `[t0 + k dt, t0 + (k + 1) dt)`: a spike on an edge belongs to the later bin. Times in seconds become integer
-ticks (nanoseconds; microseconds on clocks beyond 23 days, whose float64 seconds are too coarse for nanoseconds), and every edge
-is rounded from `k dt` itself, so that nothing drifts over a long window when `dt` is no whole number of ticks. Example::
+Bins are half-open, `[t0 + k dt, t0 + (k + 1) dt)`: a spike on an edge belongs to the later bin. Times in
+seconds become integer ticks (nanoseconds; microseconds on clocks beyond 23 days, whose float64 seconds are
+too coarse for nanoseconds), and every edge is rounded from `k dt` itself, so that nothing drifts over a
+long window when `dt` is no whole number of ticks. Example::
 
     counts, lost = bin_spikes(np.array([0.1, 0.3]), starts=np.array([0.0]), bins=4, bin_width=0.1)
     counts                                              # [[0, 1, 0, 1]]

@@ -1,8 +1,8 @@
 """Columns of trial tables and unit tables as coordinates: which can be one, in which type, under which name.
 
-Numbers, strings and booleans with one value a row become coordinates; lists and arrays in cells do not. A column whose name the
-schema has taken is renamed (`start_time` of the table becomes `trial_start_time`), and a column that assigns splits is
-translated into the schema's words.
+Numbers, strings and booleans with one value a row become coordinates; lists and arrays in cells do not. A
+column whose name the schema has taken is renamed (`start_time` of the table becomes `trial_start_time`),
+and a column that assigns splits is translated into the schema's words.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from undertow.data.tallies import Tally, coincidences, tally
+from undertow.data.tallies import CROWDED, Tally, coincidences, tally
 from undertow.vocabulary import SPLITS, check_trials
 
 _NEAR_SILENT = 0.1  # Hz
@@ -43,9 +43,9 @@ class Description:
 def describe(trials: xr.Dataset) -> Description:
     """Facts, sentences and warnings about trials (which must follow the schema of `vocabulary.check_trials`).
 
-    Rates in Hz are means over observed bins. Warnings name silent, near-silent and duplicated units, units whose
-    spikes coincide beyond what a shared rate explains, counts that are negative or no integers, bins that
-    hold too many spikes, trials without spikes or without any observed bin, and rare conditions.
+    Rates in Hz are means over observed bins. Warnings name silent, near-silent and duplicated units, units
+    whose spikes coincide beyond what a shared rate explains, counts that are negative or no integers, bins
+    that hold too many spikes, trials without spikes or without any observed bin, and rare conditions.
     """
     counts = check_trials(trials).counts
     found = tally(counts)
@@ -142,9 +142,11 @@ def _sentences(facts: dict[str, Any], notes: str) -> Iterable[str]:
 def _unit_warnings(trials: xr.Dataset, found: Tally) -> Iterable[str]:
     ids = trials.neuron.values
     rates = _mean_rates(trials, found)
-    yield from _about(ids[found.observed == 0], "never observed")
-    yield from _about(ids[(found.spikes == 0) & (found.observed > 0)], "silent: not one spike")
-    yield from _about(ids[(rates > 0) & (rates < _NEAR_SILENT)], f"near-silent: below {_NEAR_SILENT} Hz")
+    yield from _about(ids[found.observed == 0], "Units that were never observed")
+    yield from _about(ids[(found.spikes == 0) & (found.observed > 0)], "Silent units, not one spike")
+    yield from _about(
+        ids[(rates > 0) & (rates < _NEAR_SILENT)], f"Near-silent units, below {_NEAR_SILENT} Hz"
+    )
     duplicates = [tuple(ids[list(group)].tolist()) for group in found.duplicates]
     if duplicates:
         groups = _listed(" = ".join(map(str, group)) for group in duplicates)
@@ -162,29 +164,31 @@ def _unit_warnings(trials: xr.Dataset, found: Tally) -> Iterable[str]:
 
 def _about(ids: np.ndarray, what: str) -> Iterable[str]:
     if ids.size:
-        yield f"{ids.size} units are {what}: {_listed(ids.tolist())}."
+        yield f"{what} ({ids.size}): {_listed(ids.tolist())}."
 
 
 def _count_warnings(found: Tally) -> Iterable[str]:
     if found.negative:
-        yield f"{found.negative} counts are negative; these are no spike counts."
+        yield f"Negative counts ({found.negative}); these are no spike counts."
     if found.fractional:
-        yield f"{found.fractional} counts are no integers; they were smoothed or scaled, so no Poisson model fits."
+        yield (
+            f"Counts that are no integers ({found.fractional}); they were smoothed or scaled, and no Poisson "
+            "model fits them."
+        )
     share = found.crowded / max(found.observed.sum(), 1)
     if share > _CROWDED_SHARE:
-        yield f"{100 * share:.3g} % of the counts exceed 5; a smaller bin width keeps more of the timing."
+        yield (
+            f"{100 * share:.3g} % of the counts exceed {CROWDED}; a smaller bin width keeps more of the timing."
+        )
 
 
 def _trial_warnings(facts: dict[str, Any], found: Tally) -> Iterable[str]:
-    unseen = np.flatnonzero(found.trial_bins == 0)
-    quiet = np.flatnonzero((found.trial_spikes == 0) & (found.trial_bins > 0))
-    if unseen.size:
-        yield f"{unseen.size} trials are all NaN: {_listed(unseen.tolist())} (counted from 0)."
-    if quiet.size:
-        yield f"{quiet.size} trials have not one spike: {_listed(quiet.tolist())} (counted from 0)."
+    yield from _about(np.flatnonzero(found.trial_bins == 0), "Trials that are all NaN, counted from 0")
+    quiet = (found.trial_spikes == 0) & (found.trial_bins > 0)
+    yield from _about(np.flatnonzero(quiet), "Trials without a spike, counted from 0")
     rare = [f"{name} ({number})" for name, number in facts["conditions"].items() if number < _FEW_TRIALS]
     if rare:
-        yield f"{len(rare)} conditions have fewer than {_FEW_TRIALS} trials: {_listed(rare)}."
+        yield f"Conditions with fewer than {_FEW_TRIALS} trials: {_listed(rare)}."
 
 
 def _listed(names: Iterable[Any], limit: int = _LISTED) -> str:

@@ -10,7 +10,8 @@ What can be read is the table `_FILES`; a new format is one reader in `readers/`
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,40 +22,37 @@ import xarray as xr
 
 from undertow.data.alignment import cut
 from undertow.data.recording import Recording
-from undertow.data.store import open_trials
 from undertow.data.trials import trials
 from undertow.vocabulary import UndertowError, check_trials, closest
 
 _CUT = ("bin_width", "align", "window", "table", "behaviour", "inputs", "select")  # how a recording is cut
-_ARRAYS = ("bin_width", "variable", "behaviour", "condition")  # what a file of arrays must be told
 _TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A format: what it is called, its suffixes, the reader's module, the reader's options, all options."""
+    """A format: its name, its suffixes, the module and function that read it, and whether it may hold recordings."""
 
     name: str
     suffixes: tuple[str, ...]
     reader: str
-    reads: tuple[str, ...] = ()
-    cuts: tuple[str, ...] = _CUT
+    function: str = "read"
+    cuts: bool = True
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.cuts, *self.reads)))
+    def read(self) -> Callable[..., Recording | xr.Dataset]:
+        """The reader's function, imported when it is needed."""
+        return getattr(importlib.import_module(f"undertow.data.{self.reader}"), self.function)
 
 
-_NWB = _Kind("NWB", (".nwb",), "nwb")
-_PHY = _Kind("Phy or Kilosort folder", (), "phy", ("labels",))
-_PYNAPPLE = _Kind("pynapple objects", (), "pynapple", ("epochs", "series", "session"))
-_STORED = _Kind("trials of undertow", (".nc",), "", ("lazy",), ())
+_NWB = _Kind("NWB", (".nwb",), "readers.nwb")
+_PHY = _Kind("Phy or Kilosort folder", (), "readers.phy")
+_PYNAPPLE = _Kind("pynapple objects", (), "readers.pynapple")
 _FILES = (
     _NWB,
-    _Kind("MATLAB", (".mat",), "matlab", _ARRAYS),
-    _Kind("NumPy", (".npz", ".npy"), "numpy", _ARRAYS),
-    _Kind("HDF5", (".h5", ".hdf5"), "hdf5", _ARRAYS),
-    _STORED,
+    _Kind("MATLAB", (".mat",), "readers.matlab"),
+    _Kind("NumPy", (".npz", ".npy"), "readers.numpy"),
+    _Kind("HDF5", (".h5", ".hdf5"), "readers.hdf5"),
+    _Kind("trials of undertow", (".nc",), "store", "open_trials", cuts=False),
 )
 _PHY_FILES = ("spike_times.npy", "params.py", "spike_clusters.npy")
 
@@ -81,8 +79,8 @@ def load(
         table: the interval table that holds the trials, by name, as a .csv or .tsv file, or as a frame.
         behaviour: names of series (of a recording), a variable's name (of a file of arrays), or an array.
         **options: what else the kind of source takes: `inputs` and `select` for recordings; `variable` and
-            `condition` for files of arrays; `labels` for Phy; `epochs`, `series` and `session` for pynapple; `lazy`
-            for stored trials; whatever `undertow.trials` takes for arrays.
+            `condition` for files of arrays; `labels` for Phy; `epochs`, `series` and `session` for
+            pynapple; `lazy` for stored trials; whatever `undertow.trials` takes for arrays.
 
     Raises:
         UndertowError: a missing file, an unknown kind, options that this kind does not take, and whatever the
@@ -99,14 +97,26 @@ def _from_path(path: Path, given: Mapping[str, Any]) -> xr.Dataset:
     if not path.exists():
         raise UndertowError(f"There is no file or folder '{path}'; check the path.")
     kind = _kind_of(path)
-    _check_options(kind.name, given, kind.options)
-    if kind is _STORED:
-        return open_trials(path, **given)
-    given = _with_table(given, path)
-    reading = {name: given[name] for name in kind.reads if name in given}
-    if kind is _NWB:
-        reading["series"] = [*_names(given.get("behaviour")), *_names(given.get("inputs"))]
-    return _cut_if_recording(str(path), _reader(kind).read(path, **reading), kind, given)
+    if kind is _NWB:  # other series are not worth reading
+        given = {"series": [*_names(given.get("behaviour")), *_names(given.get("inputs"))], **given}
+    return _read(kind, path, str(path), given, beside=path)
+
+
+def _read(kind: _Kind, source: Any, name: str, given: Mapping[str, Any], beside: Path | None) -> xr.Dataset:
+    """Trials from a source of this kind: each option goes to the reader, to cutting, or to both."""
+    read = kind.read()
+    takes = tuple(inspect.signature(read).parameters)[1:]
+    _check_options(kind.name, given, dict.fromkeys((*takes, *(_CUT if kind.cuts else ()))))
+    found = read(source, **{option: value for option, value in given.items() if option in takes})
+    if isinstance(found, Recording):
+        return _cut(found, name, _with_table(given, beside))
+    needless = [option for option in given if option not in takes]
+    if needless:
+        raise UndertowError(
+            f"'{name}' holds counts that are in bins and trials already, so {', '.join(needless)} can't be "
+            "applied; leave out what cuts recordings."
+        )
+    return check_trials(found)
 
 
 def _kind_of(path: Path) -> _Kind:
@@ -134,10 +144,6 @@ def _check_options(kind: str, given: Iterable[str], known: Iterable[str]) -> Non
             )
 
 
-def _reader(kind: _Kind) -> Any:
-    return importlib.import_module(f"undertow.data.readers.{kind.reader}")
-
-
 def _names(names: Any) -> list[str]:
     return [] if names is None else [names] if isinstance(names, str) else list(names)
 
@@ -155,25 +161,12 @@ def _with_table(given: Mapping[str, Any], beside: Path | None) -> dict[str, Any]
     return {**given, "table": reader.read(path)}
 
 
-def _cut_if_recording(name: str, found: Recording | xr.Dataset, kind: _Kind, given: dict) -> xr.Dataset:
-    """Trials from what a reader gave: a recording is cut, counts that are in bins already can't be."""
-    if isinstance(found, Recording):
-        return _cut(found, name, {option: given[option] for option in _CUT if option in given})
-    needless = [option for option in given if option not in kind.reads]
-    if needless:
-        raise UndertowError(
-            f"'{name}' holds counts that are in bins and trials already, so {', '.join(needless)} can't be applied; "
-            "leave out what cuts recordings."
-        )
-    return check_trials(found)
-
-
 def _cut(recording: Recording, name: str, options: Mapping[str, Any]) -> xr.Dataset:
     if "bin_width" not in options:
         raise UndertowError(
             f"'{name}' holds spike times, which need a bin width; give e.g. bin_width=0.01 (s)."
         )
-    return cut(recording, **options)
+    return cut(recording, **{option: options[option] for option in _CUT if option in options})
 
 
 def _from_memory(source: Any, given: Mapping[str, Any]) -> xr.Dataset:
@@ -181,7 +174,7 @@ def _from_memory(source: Any, given: Mapping[str, Any]) -> xr.Dataset:
         _check_options("trials", given, ())
         return check_trials(source)
     if _is_pynapple(source):
-        return _from_pynapple(source, given)
+        return _read(_PYNAPPLE, source, "the TsGroup", given, beside=None)
     if isinstance(source, Recording) or _is_spike_times(source):
         recording = source if isinstance(source, Recording) else _recording(source)
         _check_options("recording", given, _CUT)
@@ -197,13 +190,6 @@ def _from_memory(source: Any, given: Mapping[str, Any]) -> xr.Dataset:
 def _is_pynapple(source: Any) -> bool:
     things = [source, *source.values()] if type(source) is dict else [source]
     return any(type(thing).__module__.startswith("pynapple") for thing in things)
-
-
-def _from_pynapple(source: Any, given: Mapping[str, Any]) -> xr.Dataset:
-    _check_options(_PYNAPPLE.name, given, _PYNAPPLE.options)
-    reading = {name: given[name] for name in _PYNAPPLE.reads if name in given}
-    recording = _reader(_PYNAPPLE).read(source, **reading)
-    return _cut_if_recording("the TsGroup", recording, _PYNAPPLE, _with_table(given, None))
 
 
 def _is_spike_times(source: Any) -> bool:

@@ -1,7 +1,8 @@
 """Where trials lie on the session's clock: from a trial table, an alignment column and a window to starts and numbers of bins.
 
-Two ways. With a window `(low, high)` in seconds, every trial has the same bins around its value in the alignment column; without
-one, each trial runs from its own start_time to its own stop_time, cut down to whole bins.
+Two ways. With a window `(low, high)` in seconds, every trial has the same bins around its value in the
+alignment column; without one, each trial runs from its own start_time to its own stop_time, cut down to
+whole bins.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Signals brought onto the bins of trials: a series with a clock of its own becomes one value a bin.
 
-A series with at least two samples a bin is averaged within each bin (samples that are NaN do not count); a slower one is
-interpolated linearly at the bin's centre. What was not recorded stays NaN: bins after the end of a trial, before the first and
-after the last sample, beside a sample that is NaN, and in gaps of more than ten times the usual spacing.
+A series with at least two samples a bin is averaged within each bin (samples that are NaN do not count); a
+slower one is interpolated linearly at the bin's centre. What was not recorded stays NaN: bins after the end
+of a trial, before the first and after the last sample, beside a sample that is NaN, and in gaps of more
+than ten times the usual spacing.
 """
 
 from __future__ import annotations

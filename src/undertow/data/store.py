@@ -11,6 +11,7 @@ in memory; `write_chunks` takes trial after trial from an iterator, for results 
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -38,8 +39,8 @@ def save(trials: xr.Dataset, path: str | Path) -> Path:
     Raises:
         UndertowError: a folder that is missing or can't be written, or a full disk.
     """
-    with _replacing(Path(path)) as temporary:
-        _write(trials, temporary)
+    with _replacing(Path(path)) as temporary, h5netcdf.File(temporary, "w") as file:
+        _write(trials, file)
     return Path(path)
 
 
@@ -60,13 +61,14 @@ def write_chunks(path: str | Path, coordinates: xr.Dataset, chunks: Iterable[xr.
         first = next(remaining, None)
         if first is None:
             raise UndertowError(f"There is nothing to write to '{path}': no chunk was given.")
-        _write(_frame(coordinates, first), temporary)
-        with h5netcdf.File(temporary, "a") as file:
+        with h5netcdf.File(temporary, "w") as file:
+            _write(_frame(coordinates, first), file)
             streamed = _streamed(coordinates, first)
             _create(file, first, streamed)
             written = 0
             for chunk in itertools.chain([first], remaining):
                 written = _append(file, chunk, streamed, written)
+                temporary.check()
         if written != coordinates.sizes["trial"]:
             raise UndertowError(
                 f"The chunks for '{path}' hold {written} trials, but the coordinates {coordinates.sizes['trial']}; "
@@ -113,10 +115,10 @@ def _opened(path: Path, schema: str, what: str, *, lazy: bool) -> xr.Dataset:
     return _thawed(stored)
 
 
-def _write(dataset: xr.Dataset, path: Path) -> None:
+def _write(dataset: xr.Dataset, file: h5netcdf.File) -> None:
     frozen = _frozen(dataset)
     encoding = {name: _encoding(frozen[name]) for name in frozen.variables}
-    frozen.to_netcdf(path, engine=_ENGINE, encoding=encoding)
+    frozen.dump_to_store(xr.backends.H5NetCDFStore(file), encoding=encoding)
 
 
 def _encoding(array: xr.DataArray) -> dict[str, Any]:
@@ -221,32 +223,72 @@ def _append(file: h5netcdf.File, chunk: xr.Dataset, streamed: Sequence[str], wri
     return end
 
 
+class _Temporary(io.FileIO):
+    """A file that takes writes after a failed one in silence and remembers the failure.
+
+    HDF5 can't close a file whose disk is full: it crashes the process. So it never hears of the failure;
+    whoever writes asks `check` afterwards and throws the file away.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write everything, or remember why not."""
+        length, written = memoryview(content).nbytes, 0
+        end = self.tell() + length
+        try:
+            while written < length:
+                written += super().write(memoryview(content).cast("B")[written:])
+        except OSError as error:
+            self._remember(error)
+            self.seek(end)
+        return length
+
+    def readinto(self, buffer: Any) -> int:
+        """Read, with zeros for what could not be written."""
+        view = memoryview(buffer).cast("B")
+        length = super().readinto(view)
+        view[length:] = bytes(len(view) - length)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Resize, or remember why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._remember(error)
+            return self.tell() if size is None else size
+
+    def _remember(self, error: OSError) -> None:
+        # A copy without the traceback, which would hold memory of HDF5 that is gone by then.
+        self.failure = OSError(error.errno, error.strerror)
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure
+
+
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when all went well, and vanishes otherwise."""
+def _replacing(path: Path) -> Iterator[_Temporary]:
+    """A file under a temporary name that takes the place of `path` when all went well, and vanishes otherwise."""
     if not path.parent.is_dir():
         raise UndertowError(
             f"There is no folder '{path.parent}' to write '{path.name}' into; create it first."
         )
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        yield temporary
-        _synchronise(temporary)
+        with _Temporary(temporary, "w+") as file:
+            yield file
+            file.check()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise UndertowError(
             f"'{path}' can't be written ({_reason(error)}); choose a folder with space that you may write to."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _synchronise(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Sorted units from a folder of Phy or Kilosort: those that a person called good, else those that the sorter did.
 
-Files used: `spike_times.npy` (samples), `spike_clusters.npy` (else `spike_templates.npy`), `sample_rate` in `params.py` (read as
-text, never run), and for the labels `cluster_group.tsv`, `cluster_info.tsv` and, for units that nobody judged,
-`cluster_KSLabel.tsv`.
+Files used: `spike_times.npy` (samples), `spike_clusters.npy` (else `spike_templates.npy`), `sample_rate` in
+`params.py` (read as text, never run), and for the labels `cluster_group.tsv`, `cluster_info.tsv` and, for
+units that nobody judged, `cluster_KSLabel.tsv`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def _labelled(folder: Path, ids: np.ndarray) -> pd.DataFrame:
         units.loc[is_judged, "label"] = judged[is_judged]
         units.loc[is_judged, "label_source"] = name
     information = _table(folder / "cluster_info.tsv").reindex(ids)
-    return units.join(information.drop(columns=["group", "KSLabel"], errors="ignore"), rsuffix="_info")
+    further = [name for name in information.columns if name not in {"group", "KSLabel", *units.columns}]
+    return units.join(information[further])
 
 
 def _column(path: Path, column: str) -> pd.Series:
