@@ -59,12 +59,18 @@ class GRU(eqx.Module):
         projected = inputs @ self.input_kernel
         return projected + jnp.broadcast_to(self.bias, projected.shape)
 
-    def step(self, state: Float[Array, " state"], projected: Float[Array, " gates"]) -> Float[Array, " state"]:
+    def step(
+        self, state: Float[Array, " state"], projected: Float[Array, " gates"]
+    ) -> Float[Array, " state"]:
         """One bin onward."""
         return forward_step(self.recurrent, self.limit, state, projected)[0]
 
     def run(
-        self, initial: Float[Array, " state"], projected: Float[Array, "time gates"], *, backward: str = "by_hand"
+        self,
+        initial: Float[Array, " state"],
+        projected: Float[Array, "time gates"],
+        *,
+        backward: str = "by_hand",
     ) -> Float[Array, "time state"]:
         """The states of all bins of one trial, the first one step after `initial`.
 
@@ -115,7 +121,9 @@ def recurrent_gradients(saved, d_projected):
     )
 
 
-def product_over_bins(left: Float[Array, "time trial n"], right: Float[Array, "time trial m"]) -> Float[Array, "n m"]:
+def product_over_bins(
+    left: Float[Array, "time trial n"], right: Float[Array, "time trial m"]
+) -> Float[Array, "n m"]:
     """The sum over bins and trials of outer products, as one matrix product."""
     return left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
 
@@ -146,7 +154,9 @@ def _sequence_backward(residuals, d_states):
         bin_saved, d_output = bin_values
         return backward_step(transposed, limit, bin_saved, d_state + d_output)
 
-    d_initial, d_projected = jax.lax.scan(retreat, jnp.zeros_like(d_states[0]), (saved, d_states), reverse=True)
+    d_initial, d_projected = jax.lax.scan(
+        retreat, jnp.zeros_like(d_states[0]), (saved, d_states), reverse=True
+    )
     d_gates_kernel, d_candidate_kernel = recurrent_gradients(saved, d_projected)
     return d_gates_kernel, d_candidate_kernel, jnp.zeros_like(limit), d_initial, d_projected
 
@@ -175,7 +185,9 @@ def batched_over_trials(kernel: Callable, shared: int) -> Callable:
             outputs = jax.vmap(one_trial, in_axes=axes)(*arguments)
             return outputs, jax.tree.map(lambda _: True, outputs)
         per_trial = jax.tree.map(
-            lambda array, batched: _trials_last_but_one(array, size, batched), arguments[shared:], tuple(is_batched[shared:])
+            lambda array, batched: _trials_last_but_one(array, size, batched),
+            arguments[shared:],
+            tuple(is_batched[shared:]),
         )
         outputs = kernel(*arguments[:shared], *per_trial)
         outputs = jax.tree.map(lambda array: jnp.moveaxis(array, -2, 0), outputs)

@@ -67,7 +67,9 @@ class LoopOutputs(NamedTuple):
     inferred_inputs: Float[Array, "time ... inferred_input"]
 
 
-def control_loop(weights: LoopWeights, initial: LoopState, inputs: LoopInputs, *, backward: str) -> LoopOutputs:
+def control_loop(
+    weights: LoopWeights, initial: LoopState, inputs: LoopInputs, *, backward: str
+) -> LoopOutputs:
     """Run one trial. `backward` is "by_hand" or "automatic"; both give the same gradients (none for the masks by hand)."""
     return LOOPS[backward](weights, initial, inputs)
 
@@ -85,7 +87,10 @@ def _advance(weights: LoopWeights, state: LoopState, inputs: LoopInputs):
     mean, log_variance = jnp.split(posterior, 2, axis=-1)
     inferred = mean + jnp.exp(0.5 * log_variance) * inputs.noise
     latents, generator_saved = forward_step(
-        weights.generator, weights.limit, state.latents, inputs.generator_gates + inferred @ weights.input_kernel
+        weights.generator,
+        weights.limit,
+        state.latents,
+        inputs.generator_gates + inferred @ weights.input_kernel,
     )
     factors = (inputs.latents_mask * latents) @ weights.factors_kernel
     outputs = LoopOutputs(latents, factors, posterior, inferred)
@@ -117,14 +122,18 @@ class _BinGradients(NamedTuple):
 def _retreat(transposed: LoopWeights, d_state: LoopState, bin_values):
     inputs, (outputs, _, controller_saved, generator_saved), d_outputs = bin_values
     d_factors = d_state.factors + d_outputs.factors
-    d_latents = d_state.latents + d_outputs.latents + inputs.latents_mask * (d_factors @ transposed.factors_kernel)
+    d_latents = (
+        d_state.latents + d_outputs.latents + inputs.latents_mask * (d_factors @ transposed.factors_kernel)
+    )
     d_latents, d_generator = backward_step(transposed.generator, transposed.limit, generator_saved, d_latents)
     d_inferred = d_outputs.inferred_inputs + d_generator @ transposed.input_kernel
     deviation = jnp.exp(0.5 * jnp.split(outputs.posterior, 2, axis=-1)[1])
     d_noise = d_inferred * deviation
     d_posterior = d_outputs.posterior + jnp.concatenate([d_inferred, 0.5 * d_noise * inputs.noise], axis=-1)
     d_controller = d_state.controller + d_posterior @ transposed.posterior_kernel
-    d_controller, d_gates = backward_step(transposed.controller, transposed.limit, controller_saved, d_controller)
+    d_controller, d_gates = backward_step(
+        transposed.controller, transposed.limit, controller_saved, d_controller
+    )
     d_feedback = inputs.factors_mask * (d_gates @ transposed.feedback_kernel)
     gradients = _BinGradients(d_factors, d_generator, d_posterior, d_noise, d_gates)
     return LoopState(d_controller, d_latents, d_feedback), gradients
@@ -134,7 +143,9 @@ def _loop_backward(residuals, d_outputs):
     weights, inputs, saved = residuals
     outputs, feedback, controller_saved, generator_saved = saved
     transposed = jax.tree.map(lambda kernel: kernel.T, weights)
-    d_end = LoopState(*jax.tree.map(lambda array: jnp.zeros_like(array[0]), (controller_saved[1], *outputs[:2])))
+    d_end = LoopState(
+        *jax.tree.map(lambda array: jnp.zeros_like(array[0]), (controller_saved[1], *outputs[:2]))
+    )
     d_initial, bins = jax.lax.scan(
         lambda d_state, bin_values: _retreat(transposed, d_state, bin_values),
         d_end,

@@ -57,7 +57,12 @@ class Corruption(eqx.Module):
         return jnp.where(self._is_concealed(), jnp.nan, counts)
 
     def corrupt(
-        self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""], *, key: Key[Array, ""]
+        self,
+        counts: Float[Array, "time neuron"],
+        rates: CorruptionRates,
+        trial: Int[Array, ""],
+        *,
+        key: Key[Array, ""],
     ) -> Corrupted:
         """Corrupt one trial for one training step. `trial` is its number: the sample-validation choice is drawn from it."""
         move_key, dropout_key = jax.random.split(key)
@@ -66,19 +71,24 @@ class Corruption(eqx.Module):
         seen, weight = coordinated_dropout(
             self.conceal(target), rates.coordinated_dropout, rates.pass_rate, key=dropout_key
         )
-        seen = jnp.where(is_validated, 0.0, seen / (1 - rates.sample_validation))
+        seen = jnp.where(is_validated & ~jnp.isnan(seen), 0.0, seen / (1 - rates.sample_validation))
         is_counted = jnp.isfinite(target) & ~is_validated
         return Corrupted(seen, target, jnp.where(is_counted, weight / (1 - rates.sample_validation), 0.0))
 
-    def validate(self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""]) -> Corrupted:
+    def validate(
+        self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""]
+    ) -> Corrupted:
         """The trial as validation sees it: no dropout; with sample validation, only the entries left out of it count."""
         is_validated = self.validation_entries(trial, rates.sample_validation, counts.shape)
-        seen = jnp.where(is_validated, 0.0, self.conceal(counts) / (1 - rates.sample_validation))
+        visible = self.conceal(counts)
+        seen = jnp.where(is_validated & ~jnp.isnan(visible), 0.0, visible / (1 - rates.sample_validation))
         is_counted = jnp.isfinite(counts) & (is_validated | (rates.sample_validation == 0))
         weight = 1 / jnp.where(rates.sample_validation > 0, rates.sample_validation, 1.0)
         return Corrupted(seen, counts, jnp.where(is_counted, weight, 0.0))
 
-    def validation_entries(self, trial: Int[Array, ""], rate: Array, shape: tuple[int, int]) -> Bool[Array, "time neuron"]:
+    def validation_entries(
+        self, trial: Int[Array, ""], rate: Array, shape: tuple[int, int]
+    ) -> Bool[Array, "time neuron"]:
         """The entries of this trial that training never sees nor counts; the same in every epoch."""
         key = jax.random.fold_in(jax.random.key(5), trial)
         return ~keep_mask(rate, shape, key=key) & (rate > 0) & ~self._is_concealed()
@@ -137,5 +147,9 @@ def move_spikes(
     steps = jnp.floor(jax.random.uniform(jitter_key, counts.shape) * (2 * jitter + 1)) - jitter
     landed = jnp.abs(bins + steps.astype(jnp.int32))
     landed = jnp.where(landed >= time, 2 * (time - 1) - landed, landed)
-    moved = jnp.zeros_like(shifted).at[landed, jnp.broadcast_to(jnp.arange(neurons)[None], counts.shape)].add(shifted)
+    moved = (
+        jnp.zeros_like(shifted)
+        .at[landed, jnp.broadcast_to(jnp.arange(neurons)[None], counts.shape)]
+        .add(shifted)
+    )
     return jnp.where(is_missing, jnp.nan, moved)

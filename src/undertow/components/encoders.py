@@ -26,12 +26,21 @@ class Encoder(eqx.Module):
     differentiate: Backward = eqx.field(static=True)
 
     def __init__(
-        self, inputs: int, size: int, *, is_causal: bool, limit: float, differentiate: Backward, key: Key[Array, ""]
+        self,
+        inputs: int,
+        size: int,
+        *,
+        is_causal: bool,
+        limit: float,
+        differentiate: Backward,
+        key: Key[Array, ""],
     ):
         forward_key, backward_key = jax.random.split(key)
         self.forward = GRU(inputs, size, limit=limit, joint_fan_in=True, key=forward_key)
         self.forward_start = jnp.zeros(size)
-        self.backward = None if is_causal else GRU(inputs, size, limit=limit, joint_fan_in=True, key=backward_key)
+        self.backward = (
+            None if is_causal else GRU(inputs, size, limit=limit, joint_fan_in=True, key=backward_key)
+        )
         self.backward_start = None if is_causal else jnp.zeros(size)
         self.differentiate = differentiate
 
@@ -49,7 +58,9 @@ class Encoder(eqx.Module):
             return forward, None
         return forward, self._run(self.backward, self.backward_start, inputs[::-1], is_seen[::-1])[::-1]
 
-    def summary(self, inputs: Float[Array, "time input"], is_seen: Bool[Array, " time"]) -> Float[Array, " output"]:
+    def summary(
+        self, inputs: Float[Array, "time input"], is_seen: Bool[Array, " time"]
+    ) -> Float[Array, " output"]:
         """The last state of each direction, side by side."""
         forward, backward = self.states(inputs, is_seen)
         return forward[-1] if backward is None else jnp.concatenate([forward[-1], backward[0]])

@@ -199,8 +199,8 @@ OBSERVATIONS = {
 }
 
 SUPPORTS = {
-    "counts": ("non-negative whole numbers", lambda values: (values >= 0) & (values == jnp.round(values))),
-    "real": ("finite numbers", jnp.isfinite),
+    "counts": ("non-negative whole numbers", lambda values: (values >= 0) & (values == values.round())),
+    "real": ("numbers", lambda values: values == values),
     "positive": ("numbers above zero", lambda values: values > 0),
     "non_negative": ("numbers of zero or more", lambda values: values >= 0),
 }

@@ -49,7 +49,9 @@ class AutoregressivePrior(eqx.Module):
         stationary = innovation / (1 - phi**2)
         expected = jnp.concatenate([jnp.zeros_like(sample[:1]), phi[None] * sample[:-1]])
         is_first = (jnp.arange(mean.shape[0]) == 0)[:, None]
-        return gaussian_divergence(mean, variance, expected, jnp.where(is_first, stationary[None], innovation[None]))
+        return gaussian_divergence(
+            mean, variance, expected, jnp.where(is_first, stationary[None], innovation[None])
+        )
 
 
 class StudentTPrior(eqx.Module):

@@ -1,0 +1,51 @@
+"""undertow: from recordings of many neurons to the dynamics underneath them.
+
+The public names, loaded when they are first used, so that importing undertow costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "load": "undertow.data.loading",
+    "trials": "undertow.data.trials",
+    "trials_from_spike_times": "undertow.data.trials",
+    "split": "undertow.data.splits",
+    "hold_out": "undertow.data.splits",
+    "select": "undertow.data.splits",
+    "chop": "undertow.data.windows",
+    "merge": "undertow.data.windows",
+    "describe": "undertow.data.describe",
+    "save": "undertow.data.store",
+    "open_trials": "undertow.data.store",
+    "open_estimate": "undertow.data.store",
+    "simulate": "undertow.data.simulate",
+    "LFADS": "undertow.models.lfads",
+    "Training": "undertow.training.loop",
+    "Optimiser": "undertow.training.optimiser",
+    "Objective": "undertow.training.objective",
+    "Corruption": "undertow.training.hyperparameters",
+    "Inference": "undertow.experiments.recipe",
+    "Recipe": "undertow.experiments.recipe",
+    "fit": "undertow.experiments.fitting",
+    "open": "undertow.experiments.fitted",
+    "evaluate": "undertow.evaluation.scores",
+    "yardstick": "undertow.evaluation.yardstick",
+    "report": "undertow.experiments.pipeline",
+    "UndertowError": "undertow.vocabulary",
+}
+_NAMES_THERE = {"open": "open_run", "Corruption": "CorruptionConfig", "simulate": None}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"undertow has no '{name}'")
+    home = import_module(_HOMES[name])
+    there = _NAMES_THERE.get(name, name)
+    return home if there is None else getattr(home, there)
+
+
+def __dir__() -> list[str]:
+    return __all__

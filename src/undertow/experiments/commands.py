@@ -1,0 +1,147 @@
+"""What each command does, from its arguments to its result; `cli.py` shows it."""
+
+import inspect
+from pathlib import Path
+from typing import Any, Protocol
+
+import xarray as xr
+
+from undertow.data import store
+from undertow.data.describe import describe
+from undertow.data.loading import load
+from undertow.data.simulate import SYSTEMS
+from undertow.data.splits import hold_out, split
+from undertow.experiments import cache, doctor, pipeline, recipe, scoring
+from undertow.experiments.demo import demo
+from undertow.experiments.fitted import open_run
+from undertow.experiments.progress import Listener
+from undertow.vocabulary import UndertowError, closest
+
+
+class Common(Protocol):
+    """What every command takes."""
+
+    seed: int | None
+    quiet: bool
+
+
+class Cut(Protocol):
+    """How a source becomes trials; see `cli.Cut`."""
+
+    valid: float
+    test: float
+    split_by: str
+    hold_out: float
+    forward: int
+
+
+def run_demo(out: Path, common: Common) -> dict[str, Any]:
+    """The scores of the demo."""
+    cache.switch_on()
+    return demo(out, seed=common.seed or 0, listener=Listener(is_quiet=common.quiet))
+
+
+def run_simulate(system: str, out: Path, settings: tuple[str, ...], common: Common) -> str:
+    """Write a simulated recording; a sentence about it."""
+    if system not in SYSTEMS:
+        raise UndertowError(f"There is no system '{system}'; {closest(system, SYSTEMS)}")
+    arguments = recipe.with_settings({}, settings)
+    known = inspect.signature(SYSTEMS[system]).parameters
+    for name in arguments:
+        if name not in known:
+            raise UndertowError(f"The system '{system}' has no setting '{name}'; {closest(name, known)}")
+    if common.seed is not None:
+        arguments["seed"] = common.seed
+    trials = SYSTEMS[system](**arguments)
+    store.save(trials, out)
+    return f"Wrote {_size(trials)} of the system '{system}', with its true rates, to {out}."
+
+
+def run_convert(source: Path, out: Path, cut: Cut, common: Common) -> str:
+    """Write the trials of a source; sentences about them."""
+    trials = read(source, cut, common)
+    store.save(trials, out)
+    return "\n".join([*_notes(trials), f"Wrote {_size(trials)} to {out}."])
+
+
+def run_describe(source: Path, cut: Cut, common: Common) -> str:
+    """A page about a source."""
+    return str(describe(read(source, cut, common)))
+
+
+def run_fit(
+    model: str, source: Path, out: Path, name: str | None, settings: tuple[str, ...], cut: Cut, common: Common
+) -> dict[str, Any]:
+    """Fit, infer, score and report; the scores."""
+    cache.switch_on()
+    document = {**(recipe.read(name) if name else {}), "model": model}
+    document = recipe.with_settings(document, settings)
+    if common.seed is not None:
+        document["seed"] = common.seed
+    chosen = recipe.from_document(document)
+    trials = read(source, cut, common)
+    listener = Listener(is_quiet=common.quiet)
+    for note in _notes(trials):
+        listener.say(note)
+    return pipeline.run(chosen, trials, out, source=source, listener=listener)
+
+
+def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:
+    """Write the estimate of trials; a sentence about it."""
+    cache.switch_on()
+    fitted = open_run(run)
+    trials = load(source, lazy=True) if source.suffix == ".nc" else read(source, cut, common)
+    estimate = fitted.infer(trials, samples=samples, out=out)
+    return f"Wrote {', '.join(estimate.data_vars)} of {trials.sizes['trial']} trials to {out}."
+
+
+def run_evaluate(run: Path, source: Path | None, common: Common) -> dict[str, Any]:
+    """The scores of a run on its own trials or on others."""
+    cache.switch_on()
+    fitted = open_run(run)
+    trials = pipeline.trials_of(fitted) if source is None else load(source)
+    listener = Listener(is_quiet=common.quiet)
+    listener.say(f"Inferring {trials.sizes['trial']} trials ...")
+    estimate = fitted.infer(trials)
+    return scoring.score(fitted, estimate, trials, scoring.reference_for(trials))
+
+
+def run_report(run: Path, trials: Path | None, common: Common) -> dict[str, Any]:
+    """Make a run's report again; its scores."""
+    cache.switch_on()
+    return pipeline.report(run, trials_path=trials, listener=Listener(is_quiet=common.quiet))
+
+
+def run_doctor(_: Common) -> dict[str, str]:
+    """Facts about this installation."""
+    return doctor.examine()
+
+
+def read(source: Path, cut: Cut, common: Common) -> xr.Dataset:
+    """Trials of a source, split and with neurons held out as asked; assignments in the source stay."""
+    asked = ("bin_width", "align", "window", "table", "variable", "condition", "neurons")
+    options = {name: getattr(cut, name) for name in asked if getattr(cut, name) is not None}
+    behaviour = getattr(cut, "behaviour", ())
+    if behaviour:
+        options["behaviour"] = behaviour[0] if len(behaviour) == 1 else list(behaviour)
+    trials = load(source, **options)
+    seed = common.seed or 0
+    if (
+        (trials.split.values.astype(str) == "train").all()
+        and (cut.valid or cut.test)
+        and source.suffix != ".nc"
+    ):
+        trials = split(trials, valid=cut.valid, test=cut.test, by=cut.split_by, seed=seed)
+    if cut.hold_out or cut.forward:
+        trials = hold_out(trials, neurons=cut.hold_out, forward=cut.forward, seed=seed)
+    return trials
+
+
+def _notes(trials: xr.Dataset) -> list[str]:
+    notes = trials.attrs.get("notes", [])
+    return [notes] if isinstance(notes, str) and notes else list(notes)
+
+
+def _size(trials: xr.Dataset) -> str:
+    sizes = trials.sizes
+    return f"{sizes['trial']} trials of {sizes['neuron']} neurons, up to {sizes['time']} bins of {trials.attrs['bin_width'] * 1e3:g} ms,"

@@ -1,0 +1,127 @@
+"""A fitted model and the folder it lives in: everything needed to use it again, next year too."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import xarray as xr
+
+from undertow.experiments import inference
+from undertow.experiments.recipe import Recipe, from_document
+from undertow.models.base import DataSummary, Model
+from undertow.training import checkpoint
+from undertow.vocabulary import UndertowError
+
+SCHEMA = "undertow-run-1"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a model knows of the recording that it was fitted to."""
+
+    name: str
+    bin_width: float
+    neurons: list
+    held_out: list[bool]
+    inputs: int
+
+    @classmethod
+    def of(cls, trials: xr.Dataset) -> "Session":
+        """The session of these trials."""
+        return cls(
+            name=str(trials.attrs.get("session", "session")),
+            bin_width=float(trials.attrs["bin_width"]),
+            neurons=trials.neuron.values.tolist(),
+            held_out=trials.held_out.values.tolist(),
+            inputs=int(trials.sizes.get("input", 0)),
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model: `infer` uses it, `folder` keeps it.
+
+    Attributes:
+        folder: the run's folder.
+        recipe: what the run was told.
+        model: the selected weights.
+        session: the recording it was fitted to.
+        outcome: "selected_on" (a sentence), "selected_epoch", "epochs", "updates", "seconds", "skipped_steps".
+    """
+
+    folder: Path
+    recipe: Recipe
+    model: Model
+    session: Session
+    outcome: dict[str, Any]
+
+    def infer(
+        self, trials: xr.Dataset, *, samples: int | None = None, out: str | Path | None = None
+    ) -> xr.Dataset:
+        """Estimate rates, factors and what else the model has, for any trials of the same neurons.
+
+        Args:
+            trials: of any number and length; neurons that are missing in them count as not observed.
+            samples: posterior samples to average; the recipe's number if not given.
+            out: a netCDF file to write trial by trial, for results larger than memory; it is opened lazily.
+
+        Returns:
+            The estimate: `rates` (Hz) with `rates_sd`, `factors`, ... on the trials' coordinates.
+
+        Raises:
+            UndertowError: other neurons, another bin width, or missing inputs.
+        """
+        samples = self.recipe.inference.samples if samples is None else samples
+        return inference.infer(
+            self.model, self.session, trials, samples=samples, seed=self.recipe.seed, out=out
+        )
+
+    def save(self) -> None:
+        """Write the weights and what they need to be read again."""
+        checkpoint.write(self.folder / "model.safetensors", self.model, facts={"schema": SCHEMA})
+        facts = {
+            "schema": SCHEMA,
+            "recipe": self.recipe.document(),
+            "session": self.session.__dict__,
+            "outcome": self.outcome,
+        }
+        checkpoint.write_bytes(self.folder / "config.json", json.dumps(facts, indent=1).encode())
+
+
+def open_run(folder: str | Path) -> Fitted:
+    """The fitted model in a run's folder.
+
+    Raises:
+        UndertowError: no such folder, an unfinished run, or files of another version.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        state = (
+            "is not finished; repeat the command that began it"
+            if (folder / "recipe.toml").exists()
+            else "holds no run"
+        )
+        raise UndertowError(
+            f"The folder '{folder}' {state if folder.is_dir() else 'does not exist; check the path'}."
+        )
+    try:
+        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        session, document, outcome = Session(**facts["session"]), facts["recipe"], facts["outcome"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UndertowError(
+            f"'{folder / 'config.json'}' can't be read ({error}); fit the run again."
+        ) from error
+    recipe = from_document(document)
+    model, _ = checkpoint.read(folder / "model.safetensors", _frame(recipe, session))
+    return Fitted(folder, recipe, model, session, outcome)
+
+
+def _frame(recipe: Recipe, session: Session) -> Model:
+    """The model with shapes in place of arrays."""
+    neurons = len(session.neurons)
+    summary = DataSummary(neurons, session.inputs, np.ones(neurons, np.float32), np.ones(neurons, np.float32))
+    return eqx.filter_eval_shape(lambda: recipe.model.build(summary, key=jax.random.key(0)))

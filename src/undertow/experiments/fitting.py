@@ -1,0 +1,164 @@
+"""From a recipe and trials to a fitted model in a folder of its own; the same call goes on with a run that was interrupted."""
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from undertow.components.corruption import Corruption
+from undertow.components.observations import OBSERVATIONS, SUPPORTS
+from undertow.data.batches import training_arrays
+from undertow.experiments import recipe as recipes
+from undertow.experiments.fitted import Fitted, Session, open_run
+from undertow.experiments.recipe import Recipe
+from undertow.models.base import ModelConfig
+from undertow.training import loop
+from undertow.training.checkpoint import write_bytes
+from undertow.vocabulary import UndertowError, check_trials
+
+PACKAGES = ("undertow", "jax", "equinox", "optax", "numpy", "xarray")
+
+
+def fit(
+    model: ModelConfig | Recipe,
+    trials: xr.Dataset,
+    *,
+    out: str | Path,
+    listen: Callable[[loop.Progress], None] = lambda _: None,
+    **sections: Any,
+) -> Fitted:
+    """Fit a model to trials, or go on with the run in `out` if it was interrupted.
+
+    Args:
+        model: a model's choices, such as `LFADS(factors=20)`, or a whole recipe.
+        trials: with training and validation trials.
+        out: the run's folder.
+        listen: called after each epoch.
+        **sections: `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place of the
+            recipe's.
+
+    Returns:
+        The fitted model with the weights of the best epoch.
+
+    Raises:
+        UndertowError: trials that the model cannot explain, a folder that holds another run or can't be written.
+    """
+    recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections)
+    trials, folder = check_trials(trials), Path(out)
+    check_support(recipe.model.observation, trials)
+    data = training_arrays(trials)
+    provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
+    if _prepare(folder, recipe, provenance):
+        return open_run(folder)
+    result = loop.fit(
+        recipe.choices, data, _corruption(recipe, trials), folder, seed=recipe.seed, listen=listen
+    )
+    fitted = Fitted(folder, recipe, result.state.best_model, Session.of(trials), _outcome(folder, result))
+    fitted.save()
+    return fitted
+
+
+def fingerprint(trials: xr.Dataset) -> str:
+    """A short name for exactly these data: counts, inputs, splits and what is held out."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("counts", "inputs", "held_out", "forward"):
+        if name in trials.variables:
+            digest.update(np.ascontiguousarray(trials[name].values).tobytes())
+    digest.update("".join(trials.split.values.astype(str)).encode())
+    return digest.hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device, command and time: what a reader needs to repeat the run."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "from source"
+    device = jax.devices()[0]
+    return {
+        **versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": f"{device.platform} ({device.device_kind})",
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def check_support(observation: str, trials: xr.Dataset) -> None:
+    """Raise an `UndertowError` that names the first count which the observation model cannot explain."""
+    words, is_inside = SUPPORTS[OBSERVATIONS[observation](1).support]
+    for trial in range(trials.sizes["trial"]):
+        counts = trials.counts[trial].values
+        is_outside = np.isfinite(counts) & ~is_inside(np.where(np.isfinite(counts), counts, 1.0))
+        if is_outside.any():
+            time, neuron = np.argwhere(is_outside)[0]
+            raise UndertowError(
+                f"Trial {trial}, bin {time}, neuron {trials.neuron.values[neuron]} holds {counts[time, neuron]:g}, but the observation "
+                f"'{observation}' explains {words} only; mend the counts or choose another observation with --set "
+                "MODEL.observation=..."
+            )
+
+
+def _corruption(recipe: Recipe, trials: xr.Dataset) -> Corruption:
+    moves_spikes = recipe.corruption.jitter > 0 or recipe.corruption.shift > 0
+    return Corruption(
+        jnp.asarray(trials.held_out.values), jnp.asarray(trials.forward.values), moves_spikes=moves_spikes
+    )
+
+
+def _prepare(folder: Path, recipe: Recipe, provenance: dict[str, Any]) -> bool:
+    """Begin the run's folder, or check that it is this same run; whether the run is finished already."""
+    if not (folder / "recipe.toml").exists():
+        write_bytes(folder / "provenance.json", json.dumps(provenance, indent=1).encode())
+        write_bytes(folder / "recipe.toml", recipes.to_toml(recipe).encode())
+        return False
+    before = recipes.from_document(recipes.read(folder / "recipe.toml")).document()
+    differences = [
+        f"{name} is {old!r} there and {new!r} here"
+        for name, old, new in _pairs(before, recipe.document())
+        if old != new
+    ]
+    trained_on = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["trials_fingerprint"]
+    if trained_on != provenance["trials_fingerprint"]:
+        differences.append(
+            f"its trials have the fingerprint {trained_on}, these {provenance['trials_fingerprint']}"
+        )
+    if differences:
+        raise UndertowError(
+            f"The folder '{folder}' holds another run ({differences[0]}); choose another folder with --out, or remove that one."
+        )
+    return (folder / "config.json").exists()
+
+
+def _pairs(before: dict, now: dict, prefix: str = ""):
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _pairs(old, new, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", old, new
+
+
+def _outcome(folder: Path, result: loop.Result) -> dict[str, Any]:
+    last = loop.journal.read(folder / "metrics.jsonl")[-1]
+    return {
+        "selected_on": result.selected_on,
+        "selected_epoch": int(result.state.selection.best_epoch),
+        "epochs": int(result.state.epoch),
+        "updates": int(result.state.update),
+        "seconds": last["seconds"],
+        "skipped_steps": int(result.state.skipped),
+    }

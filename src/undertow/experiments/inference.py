@@ -1,0 +1,153 @@
+"""From a fitted model and trials to an estimate: posterior averages, chunk by chunk, in bounded memory."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from undertow.components.corruption import Corruption
+from undertow.data import batches, store
+from undertow.models.base import Model
+from undertow.vocabulary import ESTIMATE_SCHEMA, ESTIMATE_VARIABLES, UndertowError, check_trials
+
+if TYPE_CHECKING:
+    from undertow.experiments.fitted import Session
+
+CHUNK_ENTRIES = 2_000_000
+WITH_DEVIATION = ("rates", "factors", "inferred_inputs", "initial_condition")
+
+
+def infer(
+    model: Model,
+    session: "Session",
+    trials: xr.Dataset,
+    *,
+    samples: int,
+    seed: int,
+    out: str | Path | None = None,
+) -> xr.Dataset:
+    """The estimate of `trials`: means over posterior samples, and standard deviations `_sd` where there are several.
+
+    Rates are averaged after the exponential, in Hz, for every neuron the model knows; bins after a trial's end are NaN.
+    """
+    trials = for_session(check_trials(trials), session)
+    chunks = _chunks(model, trials, samples=samples, seed=seed)
+    coordinates = xr.Dataset(coords=trials.coords, attrs=_attributes(trials, samples))
+    if out is not None:
+        store.write_chunks(out, coordinates, chunks)
+        return store.open_estimate(out, lazy=True)
+    return xr.concat(list(chunks), "trial").assign_coords(trials.coords).assign_attrs(coordinates.attrs)
+
+
+def for_session(trials: xr.Dataset, session: "Session") -> xr.Dataset:
+    """The trials with the neurons in the model's order; neurons that they lack are there as not observed.
+
+    Raises:
+        UndertowError: neurons that the model does not know, another bin width, other inputs.
+    """
+    bin_width = trials.attrs["bin_width"]
+    if abs(bin_width - session.bin_width) > 1e-6 * session.bin_width:
+        raise UndertowError(
+            f"These trials have bins of {bin_width:g} s, but the model was fitted to bins of {session.bin_width:g} s; convert the "
+            f"recording again with --bin-width {session.bin_width:g}."
+        )
+    inputs = trials.sizes.get("input", 0)
+    if inputs != session.inputs:
+        raise UndertowError(
+            f"These trials have {inputs} known inputs, but the model was fitted with {session.inputs}; give the same inputs."
+        )
+    ids = trials.neuron.values.tolist()
+    if ids == session.neurons:
+        return _with_flags(trials, session)
+    unknown = [name for name in ids if name not in set(session.neurons)]
+    if unknown:
+        raise UndertowError(
+            f"These trials have {len(unknown)} of {len(ids)} neurons that the model was not fitted to (the first is {unknown[0]!r}; "
+            f"session '{trials.attrs.get('session')}', the model's is '{session.name}'); fit a model to this session."
+        )
+    return _with_flags(trials.reindex(neuron=session.neurons), session)
+
+
+def _with_flags(trials: xr.Dataset, session: "Session") -> xr.Dataset:
+    return trials.assign_coords(held_out=("neuron", np.asarray(session.held_out, bool)))
+
+
+def _attributes(trials: xr.Dataset, samples: int) -> dict:
+    kept = {name: trials.attrs[name] for name in ("bin_width", "session") if name in trials.attrs}
+    return {**kept, "schema": ESTIMATE_SCHEMA, "samples": samples}
+
+
+def _chunks(model: Model, trials: xr.Dataset, *, samples: int, seed: int) -> Iterator[xr.Dataset]:
+    """Estimates of consecutive trials; the last chunk is filled up so that there is one compiled shape."""
+    count, entries = trials.sizes["trial"], trials.sizes["time"] * trials.sizes["neuron"]
+    size = int(np.clip(CHUNK_ENTRIES // entries, 1, count))
+    corruption = Corruption(
+        jnp.asarray(trials.held_out.values), jnp.asarray(trials.forward.values), moves_spikes=False
+    )
+    arrays, static = eqx.partition((model, corruption), eqx.is_array)
+    posterior = jax.jit(partial(_posterior, static, samples))
+    key = jax.random.key(seed)
+    for begin in range(0, count, size):
+        chunk = batches.arrays(trials, slice(begin, begin + size))
+        kept = len(chunk.counts)
+        padded = jax.tree.map(
+            lambda array: np.pad(array, [(0, size - kept)] + [(0, 0)] * (array.ndim - 1)), chunk
+        )  # noqa: B023
+        means, deviations = posterior(arrays, padded, key)
+        yield _dataset(
+            {name: np.array(value[:kept]) for name, value in means.items()},
+            {name: np.array(value[:kept]) for name, value in deviations.items()},
+            trials.isel(trial=slice(begin, begin + kept)),
+            chunk.counts,
+        )
+
+
+def _posterior(static, samples: int, arrays, chunk: batches.TrialArrays, key):
+    """Means and standard deviations over posterior samples of every trial in a chunk (Welford's running sums)."""
+    model, corruption = eqx.combine(arrays, static)
+
+    def sample(number):
+        def one(counts, inputs, trial):
+            trial_key = jax.random.fold_in(jax.random.fold_in(key, trial), number)
+            return model.estimate(corruption.conceal(counts), inputs, key=trial_key)
+
+        return jax.vmap(one)(*chunk)
+
+    def add(number, sums):
+        means, squares = sums
+        new = sample(number)
+        moved = {name: means[name] + (new[name] - means[name]) / (number + 1.0) for name in means}
+        grown = {
+            name: squares[name] + (new[name] - means[name]) * (new[name] - moved[name]) for name in squares
+        }
+        return moved, grown
+
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(sample, 0))
+    squares = {name: zeros[name] for name in WITH_DEVIATION if name in zeros and samples > 1}
+    means, squares = jax.lax.fori_loop(0, samples, add, (zeros, squares))
+    return means, {name: jnp.sqrt(value / max(samples - 1, 1)) for name, value in squares.items()}
+
+
+def _dataset(
+    means: dict[str, np.ndarray], deviations: dict[str, np.ndarray], trials: xr.Dataset, counts: np.ndarray
+) -> xr.Dataset:
+    """The house's units and axes: rates in Hz, NaN after a trial's end."""
+    named = {**means, **{f"{name}_sd": value for name, value in deviations.items()}}
+    is_observed = np.isfinite(counts).any(axis=2) | trials.forward.values[None]
+    is_after = np.maximum.accumulate(is_observed[:, ::-1], axis=1)[:, ::-1] == 0
+    variables = {}
+    for name, value in named.items():
+        axes = ESTIMATE_VARIABLES[name.removesuffix("_sd")]
+        value = value / trials.attrs["bin_width"] if name in ("rates", "rates_sd") else value
+        if axes[1] == "time":
+            value[is_after] = np.nan
+        variables[name] = (axes, value.astype(np.float32, copy=False))
+    return xr.Dataset(
+        variables, coords={name: trials[name] for name in ("time", "neuron", "forward", "held_out")}
+    )

@@ -1,0 +1,85 @@
+"""The whole way of a run, as the command line goes it: fit, infer, score, report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from undertow.data import store
+from undertow.data.loading import load
+from undertow.experiments import scoring
+from undertow.experiments.fitted import Fitted, open_run
+from undertow.experiments.fitting import fingerprint, fit
+from undertow.experiments.progress import Listener
+from undertow.experiments.recipe import Recipe
+from undertow.training.checkpoint import write_bytes
+from undertow.vocabulary import UndertowError
+
+
+def run(
+    recipe: Recipe, trials: xr.Dataset, out: Path, *, source: Path | None, listener: Listener
+) -> dict[str, Any]:
+    """Fit (or go on), then infer, score and write the report into `out`; the scores."""
+    with listener.training():
+        fitted = fit(recipe, trials, out=out, listen=listener.listen)
+    outcome = fitted.outcome
+    listener.say(
+        f"Trained {outcome['epochs']} epochs in {outcome['seconds']:.0f} s; kept epoch {outcome['selected_epoch']}, selected on "
+        f"{outcome['selected_on']}."
+    )
+    remember_source(fitted, trials, source)
+    return complete(fitted, trials, listener=listener)
+
+
+def complete(fitted: Fitted, trials: xr.Dataset, *, listener: Listener) -> dict[str, Any]:
+    """Everything that follows from the weights: estimate.nc, scores.json, report.html."""
+    listener.say(
+        f"Inferring {trials.sizes['trial']} trials from {fitted.recipe.inference.samples} posterior samples each ..."
+    )
+    estimate = fitted.infer(trials, out=fitted.folder / "estimate.nc").load()
+    listener.say("Fitting the yardstick (Gaussian smoothing and Poisson regression) ...")
+    reference = scoring.reference_for(trials)
+    scores = scoring.score(fitted, estimate, trials, reference)
+    scoring.write_scores(fitted.folder, scores)
+    path = scoring.write_report(fitted, trials, estimate, reference, scores)
+    listener.say(f"The report is {path}.")
+    return scores
+
+
+def remember_source(fitted: Fitted, trials: xr.Dataset, source: Path | None) -> None:
+    """Note in provenance.json where the trials are; trials that came from elsewhere are kept in the run's folder."""
+    if source is None or source.suffix != ".nc":
+        source = fitted.folder / "trials.nc"
+        if not source.exists():
+            store.save(trials, source)
+    path = fitted.folder / "provenance.json"
+    provenance = json.loads(path.read_text(encoding="utf-8"))
+    write_bytes(path, json.dumps({**provenance, "trials": str(source.resolve())}, indent=1).encode())
+
+
+def trials_of(fitted: Fitted, path: Path | None = None) -> xr.Dataset:
+    """The trials that a run was fitted to, from where they were then or from `path`.
+
+    Raises:
+        UndertowError: they are not there, or are not the same any more.
+    """
+    provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
+    path = path or Path(provenance.get("trials", ""))
+    if not path.is_file():
+        raise UndertowError(
+            f"The trials of '{fitted.folder}' are not at '{path}' any more; say where they are with --trials."
+        )
+    trials = load(path)
+    if fingerprint(trials) != provenance["trials_fingerprint"]:
+        raise UndertowError(
+            f"The trials in '{path}' are not those that '{fitted.folder}' was fitted to (fingerprint {fingerprint(trials)} instead of "
+            f"{provenance['trials_fingerprint']}); give the same file with --trials."
+        )
+    return trials
+
+
+def report(folder: Path, *, trials_path: Path | None, listener: Listener) -> dict[str, Any]:
+    """Make a run's estimate, scores and report again."""
+    fitted = open_run(folder)
+    return complete(fitted, trials_of(fitted, trials_path), listener=listener)

@@ -1,0 +1,61 @@
+"""From an estimate to scores and the report, always beside the yardstick."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from undertow.evaluation import scores as scoring
+from undertow.evaluation.yardstick import yardstick
+from undertow.experiments.fitted import Fitted
+from undertow.report import page
+from undertow.training import journal
+from undertow.training.checkpoint import write_bytes
+from undertow.vocabulary import SPLITS
+
+
+def score(
+    fitted: Fitted, estimate: xr.Dataset, trials: xr.Dataset, reference: xr.Dataset | None
+) -> dict[str, Any]:
+    """What scores.json holds: the scores of every split of `trials`, beside the yardstick's, and what was selected on."""
+    present = [split for split in SPLITS if (trials.split.values.astype(str) == split).any()]
+    return {
+        "model": fitted.recipe.model.section,
+        "selected_on": fitted.outcome["selected_on"],
+        "splits": scoring.evaluate(estimate, trials, yardstick=reference, splits=present),
+    }
+
+
+def reference_for(trials: xr.Dataset) -> xr.Dataset | None:
+    """The yardstick, where it can be fitted: counts of zero or more, and training trials."""
+    has_training = (trials.split.values.astype(str) == "train").any()
+    return yardstick(trials) if has_training and float(trials.counts.min()) >= 0 else None
+
+
+def write_scores(folder: Path, scores: dict[str, Any]) -> None:
+    """scores.json in a run's folder."""
+    write_bytes(folder / "scores.json", json.dumps(scores, indent=1).encode())
+
+
+def write_report(
+    fitted: Fitted,
+    trials: xr.Dataset,
+    estimate: xr.Dataset,
+    reference: xr.Dataset | None,
+    scores: dict[str, Any],
+) -> Path:
+    """report.html in the run's folder."""
+    provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
+    path = fitted.folder / "report.html"
+    page.write(
+        path,
+        trials=trials,
+        estimate=estimate,
+        yardstick=reference,
+        scores=scores,
+        history=journal.read(fitted.folder / "metrics.jsonl"),
+        recipe=fitted.recipe.document(),
+        provenance={**provenance, **fitted.outcome},
+    )
+    return path

@@ -1,0 +1,86 @@
+"""What every model answers, so that training, search and inference need to know no model by name.
+
+A configuration (`ModelConfig`) names the choices and builds a `Model` for given data. A `Model` speaks of one trial:
+
+* `terms(corrupted, inputs, settings, key=...)` gives its unweighted objective by name, in nats a trial;
+* `penalties()` gives what its parameters cost by name;
+* `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial.
+
+The names of `terms` and `penalties` are the names under which a recipe weighs them: "kl_..." terms follow the ramp of the KL,
+"..._penalty" the ramp of the penalties. "reconstruction" always has weight 1.
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from undertow.components.configuration import Configuration
+from undertow.components.corruption import Corrupted
+from undertow.components.observations import Observation
+
+
+class DataSummary(NamedTuple):
+    """What a model must know of the data to take its shape and its start: from the training trials alone."""
+
+    neurons: int
+    inputs: int
+    mean: Float[Array, " neuron"]
+    variance: Float[Array, " neuron"]
+
+
+class Model(eqx.Module):
+    """The interface; see the module."""
+
+    @abstractmethod
+    def terms(
+        self,
+        corrupted: Corrupted,
+        inputs: Float[Array, "time input"],
+        settings: dict[str, Array],
+        *,
+        key: Key[Array, ""],
+    ) -> dict[str, Float[Array, ""]]:
+        """The objective's terms of one trial, in nats, among them "reconstruction"."""
+
+    @abstractmethod
+    def penalties(self) -> dict[str, Float[Array, ""]]:
+        """Costs of the parameters, independent of the data."""
+
+    @abstractmethod
+    def estimate(
+        self, seen: Float[Array, "time neuron"], inputs: Float[Array, "time input"], *, key: Key[Array, ""]
+    ) -> dict[str, Array]:
+        """One posterior sample: "rates" (expected counts a bin) and what else the model has, under the house's words."""
+
+
+class ModelConfig(Configuration):
+    """The choices of a model. `section` is its name on the command line, `weights` are the defaults of its terms."""
+
+    weights: ClassVar[dict[str, float]]
+    observation: str
+
+    @abstractmethod
+    def build(self, data: DataSummary, *, key: Key[Array, ""]) -> Model:
+        """A model of these choices at the start of training."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, float]:
+        """Numbers that training hands to `Model.terms` at every step and a search may move."""
+
+
+def reconstruction(
+    observation: Observation, parameters: Float[Array, "time neuron parameter"], corrupted: Corrupted
+) -> Float[Array, ""]:
+    """The weighted negative log-likelihood of a trial in nats; an entry of weight 0 cannot reach value or gradient."""
+    counts = corrupted.weight > 0
+    target = jnp.where(counts, corrupted.target, 1.0)
+    return -jnp.sum(jnp.where(counts, corrupted.weight * observation.log_likelihood(parameters, target), 0.0))
+
+
+def through_last(is_observed: Bool[Array, "time neuron"]) -> Bool[Array, " time"]:
+    """True for the bins up to the last in which anything was observed: the trial without its padding."""
+    return jnp.flip(jax.lax.cummax(jnp.flip(is_observed.any(axis=1).astype(jnp.int32)))).astype(bool)

@@ -1,0 +1,348 @@
+"""LFADS: a trial is a starting point, a dynamical system, and the inputs that push it.
+
+The generative model (Sussillo et al. 2016, arXiv 1608.06315; Pandarinath et al. 2018)::
+
+    g_0 ~ p(g_0)                              initial condition                  `initial_condition_prior`
+    u_t ~ p(u_t | u_{t-1})                    inferred inputs                    `input_prior`
+    g_t = GRU([u_t, x_t], g_{t-1})            generator; x_t are known inputs    `latents`
+    f_t = F g_t,  columns of F of length 1    factors
+    k_t ~ observation(W f_t + b)              counts; for Poisson the read-out is the log-rate
+
+and its inference: a bidirectional encoder reads the counts and gives the mean and variance of g_0; a second one and a
+controller, which also sees the factors of the bin before, give those of u_t. All are trained together on
+
+    reconstruction + kl_initial_condition + kl_inputs      (weights 1, 1 and 1: the evidence lower bound)
+    + generator_penalty + controller_penalty               (half the mean square of the recurrent kernels)
+
+Without inferred inputs (`inferred_inputs=0`) there is no controller and the generator is autonomous. With `causal=True` both
+encoders run forward only: rates at bin t depend on counts up to bin t - lag and on the `initial_segment` alone.
+"""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+from pydantic import Field
+
+from undertow.components.cells import GRU
+from undertow.components.control_loop import LoopInputs, LoopState, LoopWeights, control_loop
+from undertow.components.corruption import Corrupted, dropout_mask
+from undertow.components.encoders import Backward, Encoder
+from undertow.components.linear import Linear, fan_in_normal, unit_columns
+from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
+from undertow.components.priors import PRIORS, Prior, PriorKind, draw
+from undertow.components.readouts import Readout
+from undertow.models.base import DataSummary, Model, ModelConfig, reconstruction, through_last
+
+SMALLEST_VARIANCE = 1e-4
+
+
+class LFADS(ModelConfig):
+    """The choices of LFADS; sizes are numbers of units."""
+
+    section: ClassVar[str] = "lfads"
+    weights: ClassVar[dict[str, float]] = {
+        "kl_initial_condition": 1.0,
+        "kl_inputs": 1.0,
+        "generator_penalty": 0.01,
+        "controller_penalty": 0.01,
+    }
+
+    factors: int = Field(20, ge=1, description="Low-dimensional read-out of the generator")
+    generator: int = Field(100, ge=1, description="State of the generator")
+    initial_condition: int = Field(64, ge=1, description="Dimension of the initial condition's code")
+    encoder: int = Field(64, ge=1, description="State of the initial condition's encoder, each direction")
+    inferred_inputs: int = Field(
+        2, ge=0, description="Inferred inputs; 0 for an autonomous generator without controller"
+    )
+    input_encoder: int = Field(64, ge=1, description="State of the inputs' encoder, each direction")
+    controller: int = Field(64, ge=1, description="State of the controller")
+    lag: int = Field(
+        1, ge=0, description="Bins by which the controller sees the encoder's states away from its own bin"
+    )
+    initial_segment: int = Field(
+        0, ge=0, description="Bins that the initial condition is read from; 0 for the whole trial"
+    )
+    causal: bool = Field(False, description="Encode forward in time only")
+    variational: bool = Field(
+        True, description="Sample the posteriors; otherwise their means pass and no KL is asked"
+    )
+    initial_condition_prior: Literal["gaussian", "student_t", "none"] = "gaussian"
+    input_prior: PriorKind = "autoregressive"
+    observation: ObservationKind = "poisson"
+    read_in: int = Field(0, ge=0, description="Width of a linear map before the encoders; 0 for none")
+    log_counts: bool = Field(False, description="Encoders see log(1 + counts)")
+    known_inputs_to: Literal["generator", "encoders", "both"] = "generator"
+    dropout_rate: float = Field(
+        0.05, ge=0, lt=1, description="Ordinary dropout of encoder, controller and generator outputs"
+    )
+    state_limit: float = Field(5.0, gt=0, description="Bound of every recurrent state")
+    backward: Backward = Field("by_hand", description="How the time loops are differentiated")
+
+    def settings(self) -> dict[str, float]:
+        """What training hands over at every step."""
+        return {"dropout_rate": self.dropout_rate}
+
+    def build(self, data: DataSummary, *, key: Key[Array, ""]) -> "LFADSModel":
+        """LFADS at the start of training, for data of this shape."""
+        return LFADSModel(self, data, key=key)
+
+
+class Posterior(NamedTuple):
+    """A Gaussian posterior and the sample that passed on: (time, dimension)."""
+
+    mean: Array
+    variance: Array
+    sample: Array
+
+
+class Pass(NamedTuple):
+    """Everything that one pass over one trial yields."""
+
+    parameters: Float[Array, "time neuron parameter"]
+    factors: Float[Array, "time factor"]
+    latents: Float[Array, "time latent"]
+    initial_condition: Posterior
+    inferred_inputs: Posterior | None
+
+
+class Controller(eqx.Module):
+    """Infers the generator's inputs: an encoder of the counts, a GRU that also sees the factors, and the prior."""
+
+    encoder: Encoder
+    cell: GRU
+    start: Float[Array, " controller"]
+    posterior: Linear
+    input_kernel: Float[Array, "inferred_input generator_gates"]
+    prior: Prior
+
+    def __init__(self, config: LFADS, encoder_inputs: int, *, key: Key[Array, ""]):
+        encoder_key, cell_key, posterior_key, input_key = jax.random.split(key, 4)
+        self.encoder = _encoder(config, encoder_inputs, config.input_encoder, key=encoder_key)
+        self.cell = GRU(
+            self.encoder.output_size + config.factors,
+            config.controller,
+            limit=config.state_limit,
+            key=cell_key,
+        )
+        self.start = jnp.zeros(config.controller)
+        self.posterior = Linear(config.controller, 2 * config.inferred_inputs, key=posterior_key)
+        self.input_kernel = fan_in_normal(
+            config.inferred_inputs, (config.inferred_inputs, 3 * config.generator), key=input_key
+        )
+        self.prior = PRIORS[config.input_prior](config.inferred_inputs)
+
+
+class LFADSModel(Model):
+    """The model of this module's head."""
+
+    config: LFADS = eqx.field(static=True)
+    read_in: Linear | None
+    encoder: Encoder
+    to_posterior: Linear
+    prior: Prior
+    to_generator: Linear
+    generator: GRU
+    factors_kernel: Float[Array, "latent factor"]
+    controller: Controller | None
+    readout: Readout
+    observation: Observation
+
+    def __init__(self, config: LFADS, data: DataSummary, *, key: Key[Array, ""]):
+        keys = jax.random.split(key, 8)
+        known_to_encoders = data.inputs if config.known_inputs_to != "generator" else 0
+        known_to_generator = data.inputs if config.known_inputs_to != "encoders" else 0
+        encoder_inputs = (config.read_in or data.neurons) + known_to_encoders
+        self.config = config
+        self.read_in = Linear(data.neurons, config.read_in, key=keys[0]) if config.read_in else None
+        self.encoder = _encoder(config, encoder_inputs, config.encoder, key=keys[1])
+        self.to_posterior = Linear(self.encoder.output_size, 2 * config.initial_condition, key=keys[2])
+        self.prior = PRIORS[config.initial_condition_prior](config.initial_condition)
+        self.to_generator = Linear(config.initial_condition, config.generator, key=keys[3])
+        self.generator = GRU(known_to_generator, config.generator, limit=config.state_limit, key=keys[4])
+        self.factors_kernel = fan_in_normal(config.generator, (config.generator, config.factors), key=keys[5])
+        self.controller = Controller(config, encoder_inputs, key=keys[6]) if config.inferred_inputs else None
+        self.observation = OBSERVATIONS[config.observation](data.neurons)
+        self.readout = Readout(config.factors, self.observation.start(data.mean, data.variance), key=keys[7])
+
+    def terms(
+        self,
+        corrupted: Corrupted,
+        inputs: Float[Array, "time input"],
+        settings: dict[str, Array],
+        *,
+        key: Key[Array, ""],
+    ) -> dict[str, Float[Array, ""]]:
+        """Reconstruction and the two divergences, in nats; bins after the trial's end cost nothing."""
+        passed = self._run(corrupted.seen, inputs, settings["dropout_rate"], key=key)
+        is_trial = through_last(jnp.isfinite(corrupted.target))
+        terms = {
+            "reconstruction": reconstruction(self.observation, passed.parameters, corrupted),
+            "kl_initial_condition": self._divergence(self.prior, passed.initial_condition, jnp.ones(1, bool)),
+        }
+        if self.controller is not None:
+            terms["kl_inputs"] = self._divergence(self.controller.prior, passed.inferred_inputs, is_trial)
+        return terms
+
+    def penalties(self) -> dict[str, Float[Array, ""]]:
+        """Half the mean square of the recurrent kernels of generator and controller."""
+        penalties = {"generator_penalty": _half_mean_square(self.generator.recurrent)}
+        if self.controller is not None:
+            penalties["controller_penalty"] = _half_mean_square(self.controller.cell.recurrent)
+        return penalties
+
+    def estimate(
+        self, seen: Float[Array, "time neuron"], inputs: Float[Array, "time input"], *, key: Key[Array, ""]
+    ) -> dict[str, Array]:
+        """One posterior sample of rates (expected counts a bin), factors, latents, initial condition, inferred inputs."""
+        passed = self._run(seen, inputs, None, key=key)
+        estimate = {
+            "rates": self.observation.mean(passed.parameters),
+            "factors": passed.factors,
+            "latents": passed.latents,
+            "initial_condition": passed.initial_condition.sample[0],
+        }
+        if passed.inferred_inputs is not None:
+            estimate["inferred_inputs"] = passed.inferred_inputs.sample
+        return estimate
+
+    def _run(self, seen: Array, inputs: Array, dropout_rate: Array | None, *, key: Key[Array, ""]) -> Pass:
+        """One pass over one trial; without a dropout rate nothing is dropped."""
+        start_key, start_dropout_key, control_key = jax.random.split(key, 3)
+        is_seen = through_last(jnp.isfinite(seen))
+        encoder_inputs, generator_gates = self._prepare(seen, inputs)
+        summary = self.encoder.summary(encoder_inputs, is_seen & self._is_initial(seen.shape[0]))
+        summary = _dropped(summary, dropout_rate, key=start_dropout_key)
+        mean, log_variance = jnp.split(self.to_posterior(summary), 2)
+        variance = jnp.exp(log_variance) + SMALLEST_VARIANCE
+        start = Posterior(mean[None], variance[None], self._draw(mean, variance, key=start_key)[None])
+        initial = jnp.clip(
+            self.to_generator(start.sample[0]), -self.config.state_limit, self.config.state_limit
+        )
+        drive = (encoder_inputs, generator_gates, is_seen)
+        latents, factors, inferred = self._generate(initial, drive, dropout_rate, key=control_key)
+        return Pass(self.readout(factors), factors, latents, start, inferred)
+
+    def _prepare(self, seen: Array, inputs: Array) -> tuple[Array, Array]:
+        """What the encoders read, and the known inputs' share of the generator's gates."""
+        counts = jnp.where(jnp.isfinite(seen), seen, 0.0)
+        counts = jnp.log1p(jnp.maximum(counts, 0.0)) if self.config.log_counts else counts
+        features = counts if self.read_in is None else self.read_in(counts)
+        known = jnp.where(jnp.isfinite(inputs), inputs, 0.0)
+        if self.config.known_inputs_to != "generator":
+            features = jnp.concatenate([features, known], axis=-1)
+        to_generator = known[:, :0] if self.config.known_inputs_to == "encoders" else known
+        return features, self.generator.project(to_generator)
+
+    def _is_initial(self, time: int) -> Bool[Array, " time"]:
+        reads_all = self.config.initial_segment == 0 and not self.config.causal
+        return jnp.arange(time) < (time if reads_all else self.config.initial_segment)
+
+    def _draw(self, mean: Array, variance: Array, *, key: Key[Array, ""]) -> Array:
+        if not self.config.variational:
+            return mean
+        return draw(mean, variance, jax.random.normal(key, mean.shape))
+
+    def _generate(
+        self,
+        initial: Array,
+        drive: tuple[Array, Array, Array],
+        dropout_rate: Array | None,
+        *,
+        key: Key[Array, ""],
+    ) -> tuple[Array, Array, Posterior | None]:
+        """Latents, factors and inferred inputs from the generator's first state."""
+        encoder_inputs, generator_gates, is_seen = drive
+        mask_key, control_key = jax.random.split(key)
+        factors_kernel = unit_columns(self.factors_kernel)
+        latents_mask = _mask(dropout_rate, (encoder_inputs.shape[0], initial.shape[0]), key=mask_key)
+        if self.controller is None:
+            latents = self.generator.run(initial, generator_gates, backward=self.config.backward)
+            return latents, (latents_mask * latents) @ factors_kernel, None
+        encoded = self.controller.encoder.around(encoder_inputs, is_seen, self.config.lag)
+        return self._control(
+            initial, factors_kernel, encoded, (generator_gates, latents_mask), dropout_rate, key=control_key
+        )
+
+    def _control(
+        self,
+        initial: Array,
+        factors_kernel: Array,
+        encoded: Array,
+        generator_drive: tuple[Array, Array],
+        dropout_rate: Array | None,
+        *,
+        key: Key[Array, ""],
+    ) -> tuple[Array, Array, Posterior]:
+        """The loop of controller and generator."""
+        noise_key, encoded_key, factors_key = jax.random.split(key, 3)
+        controller, generator_gates = self.controller, generator_drive[0]
+        time, width = encoded.shape
+        from_encoder, from_factors = (
+            controller.cell.input_kernel[:width],
+            controller.cell.input_kernel[width:],
+        )
+        gates = _dropped(encoded, dropout_rate, key=encoded_key) @ from_encoder
+        noise_shape = (time, self.config.inferred_inputs)
+        noise = (
+            jax.random.normal(noise_key, noise_shape) if self.config.variational else jnp.zeros(noise_shape)
+        )
+        outputs = control_loop(
+            LoopWeights(
+                controller.cell.recurrent,
+                from_factors,
+                controller.posterior.kernel,
+                controller.posterior.bias,
+                controller.input_kernel,
+                self.generator.recurrent,
+                factors_kernel,
+                jnp.float32(self.config.state_limit),
+            ),
+            LoopState(controller.start, initial, initial @ factors_kernel),
+            LoopInputs(
+                gates + jnp.broadcast_to(controller.cell.bias, gates.shape),
+                generator_gates,
+                noise,
+                _mask(dropout_rate, (time, self.config.factors), key=factors_key),
+                generator_drive[1],
+            ),
+            backward=self.config.backward,
+        )
+        mean, log_variance = jnp.split(outputs.posterior, 2, axis=-1)
+        return (
+            outputs.latents,
+            outputs.factors,
+            Posterior(mean, jnp.exp(log_variance), outputs.inferred_inputs),
+        )
+
+    def _divergence(
+        self, prior: Prior, posterior: Posterior, is_counted: Bool[Array, " time"]
+    ) -> Float[Array, ""]:
+        if not self.config.variational:
+            return jnp.zeros(())
+        return jnp.sum(jnp.where(is_counted[:, None], prior.divergence(*posterior), 0.0))
+
+
+def _encoder(config: LFADS, inputs: int, size: int, *, key: Key[Array, ""]) -> Encoder:
+    return Encoder(
+        inputs,
+        size,
+        is_causal=config.causal,
+        limit=config.state_limit,
+        differentiate=config.backward,
+        key=key,
+    )
+
+
+def _mask(rate: Array | None, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Array:
+    return jnp.ones(shape) if rate is None else dropout_mask(rate, shape, key=key)
+
+
+def _dropped(values: Array, rate: Array | None, *, key: Key[Array, ""]) -> Array:
+    return values if rate is None else values * dropout_mask(rate, values.shape, key=key)
+
+
+def _half_mean_square(kernels: tuple[Array, ...]) -> Float[Array, ""]:
+    return 0.5 * sum(jnp.sum(kernel**2) for kernel in kernels) / sum(kernel.size for kernel in kernels)

@@ -1,0 +1,56 @@
+"""What a search may move: every number of training that is not a shape, as array leaves of one pytree."""
+
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array
+from pydantic import Field
+
+from undertow.components.configuration import Configuration
+from undertow.components.corruption import CorruptionRates
+from undertow.models.base import ModelConfig
+from undertow.training.objective import Objective
+from undertow.training.optimiser import Optimiser
+
+
+class CorruptionConfig(Configuration):
+    """How training corrupts trials; all rates are shares of entries."""
+
+    section: ClassVar[str] = "corruption"
+
+    coordinated_dropout: float = Field(
+        0.3, ge=0, lt=1, description="Share of seen entries dropped, and learned from"
+    )
+    pass_rate: float = Field(0.0, ge=0, le=1, description="Share of kept entries that pass gradient as well")
+    sample_validation: float = Field(
+        0.0, ge=0, lt=1, description="Share of entries never trained on, for the selection score"
+    )
+    jitter: int = Field(0, ge=0, description="Each entry's counts move by up to this many bins")
+    shift: float = Field(
+        0.0, ge=0, description="Standard deviation in bins of a shift of each neuron as a whole"
+    )
+
+
+class Hyperparameters(NamedTuple):
+    """The numbers of one member of a population."""
+
+    learning_rate: Array
+    weight_decay: Array
+    corruption: CorruptionRates
+    weights: dict[str, Array]
+    model: dict[str, Array]
+
+
+def hyperparameters(
+    model: ModelConfig, optimiser: Optimiser, objective: Objective, corruption: CorruptionConfig
+) -> Hyperparameters:
+    """The numbers of these configurations as float32 arrays."""
+    return Hyperparameters(
+        learning_rate=jnp.float32(optimiser.learning_rate),
+        weight_decay=jnp.float32(optimiser.weight_decay),
+        corruption=CorruptionRates(
+            *(jnp.float32(getattr(corruption, name)) for name in CorruptionRates._fields)
+        ),
+        weights={name: jnp.float32(value) for name, value in objective.weights_for(model.weights).items()},
+        model={name: jnp.float32(value) for name, value in model.settings().items()},
+    )

@@ -1,0 +1,240 @@
+"""The loop: epoch after epoch until the end, an early stop or a failure, with a state on disk from which it goes on exactly."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import Field
+
+from undertow.components.configuration import Configuration
+from undertow.components.corruption import Corruption
+from undertow.data.batches import TrialArrays
+from undertow.models.base import DataSummary, ModelConfig
+from undertow.training import checkpoint, journal
+from undertow.training.epoch import Counted, build
+from undertow.training.hyperparameters import CorruptionConfig, hyperparameters
+from undertow.training.objective import Objective
+from undertow.training.optimiser import Optimiser
+from undertow.training.state import TrainState, start
+from undertow.training.step import Plan
+from undertow.vocabulary import UndertowError
+
+FAILED_EPOCHS = 3
+CHECKPOINT_SECONDS = 10.0
+
+SelectOn = Literal["auto", "all", "held_in", "held_out", "sample_validation"]
+
+SELECTED_ON = {
+    "all": "the likelihood of every observed entry of the validation trials",
+    "held_in": "the likelihood of the held-in neurons of the validation trials",
+    "held_out": "the likelihood of the held-out neurons of the validation trials",
+    "sample_validation": "the likelihood of the entries of the validation trials that sample validation never showed",
+}
+
+
+class Training(Configuration):
+    """How long and on what to train; all durations in epochs."""
+
+    section: ClassVar[str] = "training"
+
+    epochs: int = Field(500, ge=1, description="At most so many passes over the training trials")
+    batch_size: int = Field(128, ge=1, description="Trials an update; fewer if there are fewer")
+    patience: int = Field(
+        100, ge=1, description="Stop when the selection score has not improved for so long, ramps excluded"
+    )
+    select_on: SelectOn = Field(
+        "auto",
+        description="Entries of the validation trials that decide which epoch is kept: 'auto' takes sample validation if it is "
+        "on, else held-out neurons if there are any, else all",
+    )
+
+
+class Choices(NamedTuple):
+    """Everything that a recipe says about training."""
+
+    model: ModelConfig
+    training: Training
+    optimiser: Optimiser
+    objective: Objective
+    corruption: CorruptionConfig
+
+
+class Progress(NamedTuple):
+    """What a listener hears after each epoch."""
+
+    epoch: int
+    epochs: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+class Result(NamedTuple):
+    """What a run ends with: its last state, what it was selected on, and how often its epoch was traced."""
+
+    state: TrainState
+    selected_on: str
+    traces: int
+
+
+def fit(
+    choices: Choices,
+    data: tuple[TrialArrays, TrialArrays],
+    corruption: Corruption,
+    folder: Path,
+    *,
+    seed: int,
+    listen: Callable[[Progress], None],
+) -> Result:
+    """Train to the end, going on from `folder`/state if there is one.
+
+    Args:
+        choices: the configurations.
+        data: training and validation trials.
+        corruption: what is concealed in every trial.
+        folder: the run's folder; `state/` and `metrics.jsonl` are kept there.
+        seed: of weights, shuffles and corruption.
+        listen: called after each epoch.
+
+    Raises:
+        UndertowError: if counts lie outside the observation's support, or the run cannot recover from non-finite steps.
+    """
+    train, valid = (jax.tree.map(jnp.asarray, arrays) for arrays in data)
+    select_on = _selection(choices, corruption)
+    plan = plan_of(choices, corruption, data[0])
+    epoch = build(plan, _counted(select_on, corruption))
+    state, seconds = resume(folder, beginning(choices, data[0], seed=seed))
+    changing, static = eqx.partition(state, eqx.is_array)
+    compiled = jax.jit(
+        lambda changing, train, valid: _arrays_of(epoch(eqx.combine(changing, static), train, valid)),
+        donate_argnums=0,
+    )
+    journal.rewind(folder / "metrics.jsonl", int(state.epoch))
+    last_saved, begun = time.monotonic(), time.monotonic() - seconds
+    number = int(state.epoch)
+    while not is_done(choices, state):
+        changing, metrics = compiled(changing, train, valid)
+        state = eqx.combine(changing, static)
+        seconds = time.monotonic() - begun
+        line = {
+            "epoch": number,
+            "seconds": round(seconds, 3),
+            **{name: float(value) for name, value in metrics.items()},
+        }
+        number += 1
+        journal.append(folder / "metrics.jsonl", line)
+        _stop_if_lost(state, line)
+        if time.monotonic() - last_saved > CHECKPOINT_SECONDS or is_done(choices, state):
+            save(folder, state, seconds)
+            last_saved = time.monotonic()
+        listen(Progress(number, choices.training.epochs, seconds, line))
+    return Result(state, SELECTED_ON[select_on], epoch.traces)
+
+
+def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Plan:
+    """The sizes of an epoch over these training trials."""
+    trials = len(train.counts)
+    batch_size = min(choices.training.batch_size, trials)
+    return Plan(
+        objective=choices.objective,
+        optimiser=choices.optimiser,
+        corruption=corruption,
+        entries=float(np.isfinite(train.counts).sum() / trials),
+        batch_size=batch_size,
+        updates=trials // batch_size,
+        epochs=choices.training.epochs,
+    )
+
+
+def beginning(choices: Choices, train: TrialArrays, *, seed: int) -> TrainState:
+    """The state before the first epoch."""
+    model_key, run_key = jax.random.split(jax.random.key(seed))
+    model = choices.model.build(summarise(train), key=model_key)
+    numbers = hyperparameters(choices.model, choices.optimiser, choices.objective, choices.corruption)
+    return start(model, numbers, choices.optimiser, key=run_key)
+
+
+def summarise(train: TrialArrays) -> DataSummary:
+    """The shape of the data and each neuron's mean and variance; a neuron never observed takes the mean of the others."""
+    observed = np.isfinite(train.counts)
+    entries = np.maximum(observed.sum((0, 1)), 1)
+    mean = np.where(observed, train.counts, 0).sum((0, 1), dtype=np.float64) / entries
+    squares = np.where(observed, train.counts, 0).astype(np.float64) ** 2
+    variance = squares.sum((0, 1)) / entries - mean**2
+    is_known = observed.any((0, 1))
+    mean, variance = (np.where(is_known, values, values[is_known].mean()) for values in (mean, variance))
+    return DataSummary(
+        train.counts.shape[2],
+        train.inputs.shape[2],
+        jnp.asarray(mean, jnp.float32),
+        jnp.asarray(variance, jnp.float32),
+    )
+
+
+def resume(folder: Path, state: TrainState) -> tuple[TrainState, float]:
+    """The stored state of the run in `folder` and the seconds it has taken, or `state` and 0 if there is none."""
+    path = folder / "state" / "state.safetensors"
+    if not path.exists():
+        return state, 0.0
+    state, facts = checkpoint.read(path, state)
+    return state, float(facts["seconds"])
+
+
+def save(folder: Path, state: TrainState, seconds: float) -> None:
+    """Keep `state` so that a kill at any moment leaves either this one or the one before."""
+    checkpoint.write(folder / "state" / "state.safetensors", state, facts={"seconds": f"{seconds:.3f}"})
+
+
+def is_done(choices: Choices, state: TrainState) -> bool:
+    """All epochs done, or no improvement for the patience; never before the ramps have ended."""
+    epoch, ramps_end = int(state.epoch), choices.objective.ramps_end
+    waited = epoch - 1 - max(int(state.selection.best_epoch), ramps_end)
+    return epoch >= choices.training.epochs or waited >= choices.training.patience
+
+
+def _arrays_of(outcome):
+    state, metrics = outcome
+    return eqx.filter(state, eqx.is_array), metrics
+
+
+def _selection(choices: Choices, corruption: Corruption) -> str:
+    has_held_out = bool(corruption.held_out.any())
+    select_on = choices.training.select_on
+    if select_on == "auto":
+        select_on = "held_out" if has_held_out else "all"
+        select_on = "sample_validation" if choices.corruption.sample_validation > 0 else select_on
+    if select_on == "held_out" and not has_held_out:
+        raise UndertowError(
+            "The recipe selects on held-out neurons (training.select_on = 'held_out'), but no neuron of these trials is held out; "
+            "hold some out with undertow.hold_out(trials, neurons=0.25) or `undertow convert --hold-out 0.25`."
+        )
+    if select_on == "sample_validation" and choices.corruption.sample_validation == 0:
+        raise UndertowError(
+            "The recipe selects on sample validation, but corruption.sample_validation is 0; set it to 0.2, for instance."
+        )
+    return select_on
+
+
+def _counted(select_on: str, corruption: Corruption) -> Counted | None:
+    if select_on not in ("held_in", "held_out"):
+        return None
+    neuron = corruption.held_out if select_on == "held_out" else ~corruption.held_out
+    return Counted(jnp.asarray(neuron), jnp.ones_like(corruption.forward))
+
+
+def _stop_if_lost(state: TrainState, line: dict[str, float]) -> None:
+    if int(state.failed_epochs) < FAILED_EPOCHS:
+        return
+    bad = [name for name, value in line.items() if name.startswith("train/") and not math.isfinite(value)]
+    named = (
+        f"the term '{bad[0].removeprefix('train/')}' is not finite" if bad else "the gradient is not finite"
+    )
+    raise UndertowError(
+        f"Training cannot go on: for {FAILED_EPOCHS} epochs, up to epoch {line['epoch']}, no step was finite ({named}); lower "
+        f"optimiser.learning_rate (now {line['learning_rate']:.2g}) and look at the data with `undertow describe`."
+    )

@@ -1,0 +1,97 @@
+"""AdamW with a clipped gradient, and the schedules of its learning rate. The only door to Optax."""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+from pydantic import Field
+
+from undertow.components.configuration import Configuration
+
+LOSS_SCALE = 1e4
+"""The loss is multiplied by this before it is differentiated, so that published clip norms and epsilons keep their meaning."""
+
+
+class Optimiser(Configuration):
+    """AdamW's numbers. Weight decay acts on kernels, not on biases or initial states."""
+
+    section: ClassVar[str] = "optimiser"
+
+    learning_rate: float = Field(4e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0)
+    max_gradient_norm: float = Field(
+        200.0, gt=0, description="Global norm at which the gradient of the scaled loss is clipped"
+    )
+    schedule: Literal["constant", "plateau", "cosine"] = "plateau"
+    warm_up: int = Field(0, ge=0, description="Updates over which the learning rate rises from 0")
+    plateau_factor: float = Field(
+        0.95, gt=0, le=1, description="Multiplies the learning rate when the score stalls"
+    )
+    plateau_patience: int = Field(6, ge=0, description="Epochs without improvement before that")
+    smallest_learning_rate: float = Field(1e-5, ge=0)
+
+
+class Plateau(NamedTuple):
+    """What the plateau schedule remembers."""
+
+    scale: Float[Array, ""]
+    best: Float[Array, ""]
+    waited: Array
+
+
+def start_plateau() -> Plateau:
+    """Before the first epoch."""
+    return Plateau(jnp.float32(1.0), jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def follow_plateau(optimiser: Optimiser, plateau: Plateau, score: Float[Array, ""]) -> Plateau:
+    """After an epoch: shrink the scale when `score` has not fallen for more than the patience."""
+    if optimiser.schedule != "plateau":
+        return plateau
+    is_better = score < plateau.best
+    waited = jnp.where(is_better, 0, plateau.waited + 1)
+    stalls = waited > optimiser.plateau_patience
+    return Plateau(
+        jnp.where(stalls, plateau.scale * optimiser.plateau_factor, plateau.scale),
+        jnp.minimum(plateau.best, score),
+        jnp.where(stalls, 0, waited).astype(jnp.int32),
+    )
+
+
+def learning_rate(
+    optimiser: Optimiser, base: Array, plateau: Plateau, update: Array, all_updates: int
+) -> Float[Array, ""]:
+    """The learning rate of one update."""
+    progress = jnp.clip(update.astype(jnp.float32) / all_updates, 0.0, 1.0)
+    factor = 0.5 * (1 + jnp.cos(jnp.pi * progress)) if optimiser.schedule == "cosine" else plateau.scale
+    rate = jnp.maximum(base * factor, jnp.minimum(base, optimiser.smallest_learning_rate))
+    return rate * jnp.minimum(1.0, (update.astype(jnp.float32) + 1) / max(optimiser.warm_up, 1))
+
+
+def transformation(optimiser: Optimiser) -> optax.GradientTransformation:
+    """Clipping and Adam's direction; the learning rate and the decay are applied in `apply`."""
+    return optax.chain(
+        optax.clip_by_global_norm(optimiser.max_gradient_norm),
+        optax.scale_by_adam(optimiser.beta1, optimiser.beta2, optimiser.epsilon),
+    )
+
+
+def apply(parameters, directions, rate: Array, weight_decay: Array):
+    """parameters - rate (direction + decay * kernel)."""
+    return jax.tree.map(
+        lambda value, direction: (
+            value - rate * (direction + (weight_decay * value if value.ndim > 1 else 0.0))
+        ),
+        parameters,
+        directions,
+    )
+
+
+def gradient_norm(gradients) -> Float[Array, ""]:
+    """The global norm."""
+    return optax.global_norm(gradients)

@@ -1,0 +1,65 @@
+"""Everything that changes in training, as one pytree. What it holds decides the rest of the run to the last bit."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from undertow.models.base import Model
+from undertow.training.hyperparameters import Hyperparameters
+from undertow.training.optimiser import Optimiser, Plateau, start_plateau, transformation
+
+
+class Selection(NamedTuple):
+    """The score that decides which weights are kept: lower is better, smoothed over epochs, carried with the weights."""
+
+    smoothed: Array
+    best: Array
+    best_epoch: Array
+
+
+class TrainState(NamedTuple):
+    """One member of a population: the model with its optimiser, numbers, keys, and the best model so far."""
+
+    model: Model
+    best_model: Model
+    optimiser: tuple
+    hyperparameters: Hyperparameters
+    plateau: Plateau
+    selection: Selection
+    key: Key[Array, ""]
+    epoch: Array
+    update: Array
+    skipped: Array
+    failed_epochs: Array
+
+
+def start(model: Model, numbers: Hyperparameters, optimiser: Optimiser, *, key: Key[Array, ""]) -> TrainState:
+    """The state before the first epoch."""
+    state = TrainState(
+        model=model,
+        best_model=model,
+        optimiser=transformation(optimiser).init(eqx.filter(model, eqx.is_inexact_array)),
+        hyperparameters=numbers,
+        plateau=start_plateau(),
+        selection=Selection(jnp.float32(jnp.nan), jnp.float32(jnp.inf), jnp.int32(-1)),
+        key=key,
+        epoch=jnp.int32(0),
+        update=jnp.int32(0),
+        skipped=jnp.int32(0),
+        failed_epochs=jnp.int32(0),
+    )
+    return jax.tree.map(_own_buffer, state)
+
+
+def _own_buffer(leaf):
+    """An array of its own and without a weak type, so that an epoch can take the state's memory and is traced once."""
+    if not eqx.is_array(leaf):
+        return leaf
+    return (
+        jnp.copy(leaf)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        else jnp.array(leaf, dtype=leaf.dtype)
+    )

@@ -1,0 +1,110 @@
+"""One update: corrupt a batch, weigh the model's terms, differentiate, move; skip the step if anything is not finite."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from undertow.components.corruption import Corrupted, Corruption
+from undertow.data.batches import TrialArrays
+from undertow.models.base import Model
+from undertow.training.hyperparameters import Hyperparameters
+from undertow.training.objective import Objective, ramps, weigh
+from undertow.training.optimiser import (
+    LOSS_SCALE,
+    Optimiser,
+    apply,
+    gradient_norm,
+    learning_rate,
+    transformation,
+)
+from undertow.training.state import TrainState
+
+
+class Plan(NamedTuple):
+    """What stays the same in a run: configurations, what is concealed, and the sizes of an epoch.
+
+    `entries` is the mean number of observed entries of a training trial, `updates` the number of updates in an epoch.
+    """
+
+    objective: Objective
+    optimiser: Optimiser
+    corruption: Corruption
+    entries: float
+    batch_size: int
+    updates: int
+    epochs: int
+
+
+def terms_of_batch(
+    model: Model,
+    plan: Plan,
+    corrupted: Corrupted,
+    inputs: Array,
+    settings: dict[str, Array],
+    keys: Key[Array, " trial"],
+) -> dict[str, Float[Array, " trial"]]:
+    """Each trial's terms, in nats an entry."""
+    terms = jax.vmap(lambda trial, known, key: model.terms(trial, known, settings, key=key))(
+        corrupted, inputs, keys
+    )
+    return {name: value / plan.entries for name, value in terms.items()}
+
+
+def loss(
+    model: Model,
+    plan: Plan,
+    numbers: Hyperparameters,
+    batch: TrialArrays,
+    epoch: Array,
+    *,
+    key: Key[Array, ""],
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """The scaled objective of a batch, and its terms by name."""
+    corrupt_key, model_key = jax.random.split(key)
+    trials = batch.counts.shape[0]
+    corrupted = jax.vmap(
+        lambda counts, number, trial_key: plan.corruption.corrupt(
+            counts, numbers.corruption, number, key=trial_key
+        )
+    )(batch.counts, batch.number, jax.random.split(corrupt_key, trials))
+    by_trial = terms_of_batch(
+        model, plan, corrupted, batch.inputs, numbers.model, jax.random.split(model_key, trials)
+    )
+    terms = {name: value.mean() for name, value in by_trial.items()}
+    penalties = model.penalties()
+    total = weigh(terms, penalties, numbers.weights, ramps(plan.objective, epoch))
+    return LOSS_SCALE * total, {**terms, **penalties, "total": total}
+
+
+def step(
+    plan: Plan, state: TrainState, batch: TrialArrays, *, key: Key[Array, ""]
+) -> tuple[TrainState, dict[str, Array]]:
+    """One update of `state`. A step whose loss or gradient is not finite leaves the weights as they are and is counted."""
+    numbers = state.hyperparameters
+    (_, metrics), gradients = eqx.filter_value_and_grad(loss, has_aux=True)(
+        state.model, plan, numbers, batch, state.epoch, key=key
+    )
+    norm = gradient_norm(gradients)
+    is_finite = jnp.isfinite(norm) & jnp.isfinite(metrics["total"])
+    parameters, rest = eqx.partition(state.model, eqx.is_inexact_array)
+    directions, optimiser = transformation(plan.optimiser).update(gradients, state.optimiser)
+    rate = learning_rate(
+        plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
+    )
+    moved = apply(parameters, directions, rate, numbers.weight_decay)
+    keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), new, old)  # noqa: E731
+    state = state._replace(
+        model=eqx.combine(keep(moved, parameters), rest),
+        optimiser=keep(optimiser, state.optimiser),
+        update=state.update + 1,
+        skipped=state.skipped + (~is_finite).astype(jnp.int32),
+    )
+    return state, {
+        **metrics,
+        "gradient_norm": norm,
+        "is_finite": is_finite.astype(jnp.float32),
+        "learning_rate": rate,
+    }
