@@ -60,20 +60,30 @@ def test_an_empty_group_has_no_mean():
 
 def test_main_directions_are_principal_components():
     random = np.random.default_rng(1)
-    factors = random.normal(size=(20, 30, 6)) @ np.diag([5, 3, 2, 1, 0.5, 0.1]) @ random.normal(size=(6, 6))
-    inside = random.random((20, 30)) < 0.8
-    projection = averages.main_directions(factors, inside)
-    reference = PCA(3).fit(factors[inside])
-    np.testing.assert_allclose(projection.explained, reference.explained_variance_ratio_, rtol=1e-6)
-    expected = reference.transform(factors[inside])
-    np.testing.assert_allclose(np.abs(projection.values[inside]), np.abs(expected), atol=1e-6)
-    assert np.isnan(projection.values[~inside]).all()
+    points = random.normal(size=(600, 6)) @ np.diag([5, 3, 2, 1, 0.5, 0.1]) @ random.normal(size=(6, 6)) + 4
+    directions = averages.main_directions(points)
+    reference = PCA(3).fit(points)
+    np.testing.assert_allclose(directions.explained, reference.explained_variance_ratio_, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.abs(directions.project(points)), np.abs(reference.transform(points)), atol=1e-6
+    )
+
+
+def test_main_directions_of_very_many_points_are_found_from_some_of_them():
+    points = np.random.default_rng(3).normal(size=(200_001, 3)) * [5, 2, 1]
+    directions = averages.main_directions(points, at_most=2)
+    np.testing.assert_allclose(np.abs(directions.axes), [[1, 0, 0], [0, 1, 0]], atol=0.02)
+    np.testing.assert_allclose(directions.explained, [25 / 30, 4 / 30], atol=0.01)
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_few_factors_keep_their_number(number):
-    projection = averages.main_directions(
-        np.random.default_rng(2).normal(size=(4, 5, number)), np.ones((4, 5), bool)
-    )
-    assert projection.values.shape == (4, 5, number)
-    assert projection.explained.sum() == pytest.approx(1)
+    directions = averages.main_directions(np.random.default_rng(2).normal(size=(20, number)))
+    assert directions.axes.shape == (number, number)
+    assert directions.explained.sum() == pytest.approx(1)
+
+
+def test_no_points_have_directions_without_variance():
+    directions = averages.main_directions(np.empty((0, 4)))
+    assert directions.axes.shape == (3, 4)
+    assert (directions.explained == 0).all()

@@ -12,16 +12,24 @@ import numpy as np
 from scipy import ndimage
 
 SMOOTHING_SECONDS = 0.04
+_MAX_POINTS = 50_000
 
 
 @dataclass(frozen=True)
-class Projection:
-    """Factors along their main directions: `values` (trial, time, direction), `explained` (direction) share
-    of the variance.
+class Directions:
+    """The main directions of a cloud of factors, largest variance first.
+
+    `centre` (factor) is the cloud's mean, `axes` (direction, factor) are unit vectors, and `explained`
+    (direction) is the share of the variance along each.
     """
 
-    values: np.ndarray
+    centre: np.ndarray
+    axes: np.ndarray
     explained: np.ndarray
+
+    def project(self, factors: np.ndarray) -> np.ndarray:
+        """Factors (..., factor) along the directions, (..., direction); NaN where a factor is NaN."""
+        return (factors - self.centre) @ self.axes.T
 
 
 def group_means(values: np.ndarray, member: np.ndarray, groups: int) -> np.ndarray:
@@ -50,19 +58,14 @@ def smoothed_rates(counts: np.ndarray, bin_width: float) -> np.ndarray:
     return np.where(observed, total / np.maximum(weight, 1e-12), np.nan) / bin_width
 
 
-def main_directions(factors: np.ndarray, inside: np.ndarray, at_most: int = 3) -> Projection:
-    """The factors (trial, time, factor) along their first principal components; NaN where `inside` (trial,
-    time) is False.
-    """
-    finite = inside & np.isfinite(factors).all(axis=2)
-    points = factors[finite].astype(float)
-    centre = points.mean(axis=0) if len(points) else np.zeros(factors.shape[2])
-    covariance = (points - centre).T @ (points - centre) / max(len(points), 1)
-    _, strengths, directions = np.linalg.svd(covariance)
+def main_directions(points: np.ndarray, at_most: int = 3) -> Directions:
+    """The first principal components of `points` (point, factor); with many points, of an even selection."""
+    some = points[:: max(1, len(points) // _MAX_POINTS)].astype(float)
+    centre = some.mean(axis=0) if len(some) else np.zeros(points.shape[1])
+    covariance = (some - centre).T @ (some - centre) / max(len(some), 1)
+    _, strengths, axes = np.linalg.svd(covariance)
     kept = min(at_most, len(centre))
-    values = np.full((*factors.shape[:2], kept), np.nan)
-    values[finite] = (points - centre) @ directions[:kept].T
-    return Projection(values, strengths[:kept] / max(strengths.sum(), 1e-30))
+    return Directions(centre, axes[:kept], strengths[:kept] / max(strengths.sum(), 1e-30))
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -23,18 +23,18 @@ _PLANE_PAIRS = ((0, 1), (0, 2), (1, 2))
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Factors turned for the eye: `values` (trial, time, direction), axis `titles`, and the `grouping` of
-    trials drawn.
+    """Factors turned for the eye: what the figures of this file draw.
 
-    `single` are the indices of the trials drawn one by one, `means` (condition, time, direction) the averages
-    over all trials.
+    `single` (drawn trial, time, direction) are single trials and `member` (drawn trial) their condition's
+    place in `grouping`; `means` (condition, time, direction) are averages over all trials; NaN after a
+    trial's end. `titles` name the directions.
     """
 
-    values: np.ndarray
-    titles: tuple[str, ...]
-    grouping: excerpt.Grouping
     single: np.ndarray
+    member: np.ndarray
     means: np.ndarray
+    grouping: excerpt.Grouping
+    titles: tuple[str, ...]
 
 
 def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
@@ -93,19 +93,25 @@ def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure
 
 
 def trajectories_of(trials: xr.Dataset, estimate: xr.Dataset) -> Trajectories:
-    """What the figures of this file draw; see `Trajectories`."""
+    """The factors (or latents) along their main directions; see `Trajectories`."""
     name = space_of(estimate)
     within = excerpt.inside(trials)
-    projection = averages.main_directions(estimate[name].values, within)
+    factors = np.where(within[:, :, None], estimate[name].values, np.nan)
     grouping = excerpt.conditions(trials)
     few_enough = min(_MAX_TRAJECTORIES, _MAX_POINTS // min(trials.sizes["time"], excerpt.MAX_BINS))
-    single = excerpt.evenly(np.flatnonzero(grouping.member >= 0), few_enough)
-    means = averages.group_means(projection.values, grouping.member, len(grouping.names))
+    drawn = excerpt.evenly(np.flatnonzero(grouping.member >= 0), few_enough)
+    directions = averages.main_directions(factors[within & np.isfinite(factors).all(axis=2)])
     word = f"{name.removesuffix('s')} PC"
-    titles = tuple(
-        f"{word} {place} (a.u., {share:.0%})" for place, share in enumerate(projection.explained, start=1)
+    means = averages.group_means(factors, grouping.member, len(grouping.names))
+    return Trajectories(
+        single=directions.project(factors[drawn]),
+        member=grouping.member[drawn],
+        means=directions.project(means),
+        grouping=grouping,
+        titles=tuple(
+            f"{word} {place} (a.u., {share:.0%})" for place, share in enumerate(directions.explained, 1)
+        ),
     )
-    return Trajectories(projection.values, titles, grouping, single, means)
 
 
 def space_of(estimate: xr.Dataset) -> str | None:
@@ -115,9 +121,8 @@ def space_of(estimate: xr.Dataset) -> str | None:
 
 def joined(paths: Trajectories, group: int) -> tuple[np.ndarray, np.ndarray]:
     """One group's single trials as one line broken by NaN, (point, direction), and the trials' starts."""
-    members = paths.single[paths.grouping.member[paths.single] == group]
     gap = np.full((1, len(paths.titles)), np.nan)
-    lines = [np.concatenate([pooled_path(paths.values[trial]), gap]) for trial in members]
+    lines = [np.concatenate([pooled_path(path), gap]) for path in paths.single[paths.member == group]]
     starts = [path[np.isfinite(path).all(axis=1)][:1] for path in lines]
     empty = [gap[:0]]
     return np.concatenate(lines + empty), np.concatenate(starts + empty)
