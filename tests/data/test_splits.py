@@ -93,6 +93,8 @@ def test_an_assignment_is_an_array_of_names_or_a_mapping():
     names = ["valid", "train", "test", "train"]
     assert split(_trials(4), assignment=names).split.values.tolist() == names
     assert split(_trials(4), assignment={"valid": [0], "test": np.array([2])}).split.values.tolist() == names
+    flags = np.array([False, False, True, False])
+    assert split(_trials(4), assignment={"valid": [0], "test": flags}).split.values.tolist() == names
 
 
 BAD_SPLITS = {
@@ -113,6 +115,8 @@ BAD_SPLITS = {
     "assignment name": (2, dict(assignment=["train", "vaild"]), "did you mean 'valid'"),
     "assignment name in mapping": (2, dict(assignment={"vaild": [0]}), "did you mean 'valid'"),
     "assignment position": (4, dict(assignment={"valid": [4]}), "from 0 to 3"),
+    "assigned words": (4, dict(assignment={"valid": ["first"]}), "integers"),
+    "fraction a word": (20, dict(valid="half"), "'half'"),
     "assigned twice": (4, dict(assignment={"valid": [1], "test": [1]}), "both"),
 }
 
@@ -162,7 +166,10 @@ def test_listed_ids_are_held_out():
         (dict(neurons=0.01), "0 of 8"),
         (dict(neurons=8), "All 8"),
         (dict(neurons=[0, 77]), "neuron 77"),
+        (dict(neurons="u3"), "'u3'"),
+        (dict(neurons=np.nan), "nan"),
         (dict(forward=4), "0 to 3"),
+        (dict(forward=1.5), "forward=1.5"),
         (dict(forward=-1), "forward=-1"),
     ],
 )

@@ -64,6 +64,13 @@ def test_arguments_stay_as_they_were_and_are_not_shared():
     assert counts.min() >= 0 and flags[0]
 
 
+def test_masked_entries_are_not_observed():
+    masked = np.ma.masked_array(_counts(), mask=_counts(seed=3) > 2)
+    built = trials(masked, bin_width=0.02)
+    np.testing.assert_array_equal(np.isnan(built.counts.values), masked.mask)
+    np.testing.assert_array_equal(built.counts.values[~masked.mask], masked.data[~masked.mask])
+
+
 def test_simulations_carry_their_truth():
     rates = np.random.default_rng(2).uniform(0, 9, (4, 5, 3))
     built = trials(
@@ -81,6 +88,7 @@ def test_one_split_name_is_for_all_and_flags_are_kept():
 
 
 BAD = {
+    "nothing": (dict(counts=None), "three axes"),
     "two axes": (dict(counts=np.zeros((4, 5))), r"counts\[None\]"),
     "no bin width": (dict(bin_width=0), "positive number of seconds"),
     "negative bin width": (dict(bin_width=-0.02), "-0.02"),

@@ -160,6 +160,8 @@ def test_a_trial_never_observed_has_no_window():
         (dict(length=5, overlap=5), "overlap by 5"),
         (dict(length=5, overlap=-1), "overlap by -1"),
         (dict(length=0), "0 bins"),
+        (dict(length="long"), "no number"),
+        (dict(length=np.nan), "no number"),
         (dict(length=0.25), "no whole number"),
         (dict(length=1.0, overlap=0.13), "overlap=0.1,"),
     ],

@@ -42,7 +42,9 @@ def _is_one_for_each_trial(values: Any) -> bool:
 def _numbers(name: str, values: Any) -> np.ndarray:
     """`values` as a new float32 array in which every entry is finite or NaN."""
     try:
-        array = np.asarray(values)
+        array = (
+            values.astype(np.float64).filled(np.nan) if np.ma.isMaskedArray(values) else np.asarray(values)
+        )
         with np.errstate(over="ignore"):
             single = array.astype(np.float32, casting="unsafe" if array.dtype == object else "same_kind")
     except (TypeError, ValueError) as error:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from undertow.data.assignment import assigned
 from undertow.vocabulary import SPLITS, UndertowError, closest
 
 
@@ -51,7 +53,7 @@ def split(
         UndertowError: fractions that leave no trial to train or to validate on, unknown names or columns.
     """
     if assignment is not None:
-        return trials.assign_coords(split=("trial", _assigned(assignment, trials.sizes["trial"])))
+        return trials.assign_coords(split=("trial", assigned(assignment, trials.sizes["trial"])))
     fractions = {"valid": valid, "test": test}
     _check_fractions(fractions)
     draws = {
@@ -92,7 +94,7 @@ def hold_out(
         UndertowError: unknown ids, more neurons than candidates, nothing left for an encoder to see.
     """
     bins = trials.sizes["time"]
-    if not 0 <= forward < bins:
+    if not (isinstance(forward, Integral) and 0 <= forward < bins):
         raise UndertowError(f"forward={forward} of {bins} bins can't be forecast; choose 0 to {bins - 1}.")
     held_out = _listed(trials, neurons) if np.ndim(neurons) else _held_out(trials, neurons, min_rate, seed)
     if held_out.all():
@@ -115,34 +117,11 @@ def select(trials: xr.Dataset, split: str) -> xr.Dataset:
     return trials.isel(trial=chosen)
 
 
-def _assigned(assignment: Any, count: int) -> np.ndarray:
-    names = _from_mapping(assignment, count) if isinstance(assignment, Mapping) else np.asarray(assignment)
-    if names.shape != (count,):
-        raise UndertowError(f"The assignment has the shape {names.shape}, but trials are {count}; name each.")
-    unknown = sorted(set(names.astype(str).tolist()) - set(SPLITS))
-    if unknown:
-        raise UndertowError(f"The split '{unknown[0]}' is unknown; {closest(unknown[0], SPLITS)}")
-    return names.astype("<U5")
-
-
-def _from_mapping(assignment: Mapping[str, Any], count: int) -> np.ndarray:
-    taken: dict[int, str] = {}
-    for name, positions in assignment.items():
-        for position in np.asarray(positions, dtype=int).ravel().tolist():
-            if not 0 <= position < count:
-                raise UndertowError(
-                    f"Trial {position} ('{name}') does not exist; they run from 0 to {count - 1}."
-                )
-            if taken.setdefault(position, name) != name:
-                raise UndertowError(f"Trial {position} is both '{taken[position]}' and '{name}'; choose one.")
-    return np.array([taken.get(position, "train") for position in range(count)])
-
-
 def _check_fractions(fractions: Mapping[str, float]) -> None:
     for name, fraction in fractions.items():
-        if not 0 <= fraction < 1:
+        if not (isinstance(fraction, Real) and 0 <= fraction < 1):
             raise UndertowError(
-                f"{name}={fraction} is no fraction; choose a number from 0 up to, but not, 1."
+                f"{name}={fraction!r} is no fraction; choose a number from 0 up to, but not, 1."
             )
     if sum(fractions.values()) >= 1:
         raise UndertowError(
@@ -230,6 +209,10 @@ def _listed(trials: xr.Dataset, neurons: Sequence[Any]) -> np.ndarray:
 
 
 def _held_out(trials: xr.Dataset, neurons: float, min_rate: float, seed: int) -> np.ndarray:
+    if not (isinstance(neurons, Real) and np.isfinite(neurons)):
+        raise UndertowError(
+            f"neurons={neurons!r} is no fraction, number, or list of ids; give for example [3, 17]."
+        )
     candidates = np.flatnonzero(_training_rates(trials) > min_rate)
     wanted = _rounded(neurons * candidates.size) if isinstance(neurons, float) else int(neurons)
     if not 0 <= wanted <= candidates.size or (wanted == 0 and neurons > 0):

@@ -70,9 +70,10 @@ def trials(  # noqa: PLR0913 - the columns of the one container, all but the fir
         UndertowError: shapes that disagree, values that are infinite or no numbers, a bin width not above 0.
     """
     width = _positive_seconds(bin_width)
-    given = {"counts": counts, "behaviour": behaviour, "inputs": inputs}
+    given = {"behaviour": behaviour, "inputs": inputs}
     given |= {"true_rates": true_rates, "true_latents": true_latents, "true_inputs": true_inputs}
-    variables = {name: padded(name, values) for name, values in given.items() if values is not None}
+    variables = {"counts": padded("counts", counts)}
+    variables |= {name: padded(name, values) for name, values in given.items() if values is not None}
     trial_count, bins, neurons = variables["counts"].shape
     coordinates = {
         "time": ("time", start + (np.arange(bins) + 0.5) * width),

@@ -12,6 +12,8 @@ Windows that agree are therefore reproduced exactly. Split before fitting so tha
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import xarray as xr
 
@@ -109,6 +111,8 @@ def observed_ends(trials: xr.Dataset) -> np.ndarray:
 def _in_bins(name: str, amount: float | int, bin_width: float) -> int:
     if isinstance(amount, (int, np.integer)):
         return int(amount)
+    if not (isinstance(amount, Real) and np.isfinite(amount)):
+        raise UndertowError(f"{name}={amount!r} is no number; give bins as an int, or seconds as a float.")
     bins = round(amount / bin_width)
     if abs(amount / bin_width - bins) > 1e-3:
         raise UndertowError(
