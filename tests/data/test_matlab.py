@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from undertow.data.readers.matlab import read
 from undertow.data.recording import Recording
@@ -232,6 +233,24 @@ def test_other_values_are_read_past(tmp_path):
     np.testing.assert_array_equal(built.counts.values[0], dense)
     with pytest.raises(UndertowError, match="unreadable function_handle"):
         read(path, bin_width=0.1)
+
+
+def test_sparse_counts_and_rows_of_letters_in_version_5(tmp_path):
+    dense = np.array([[1.0, 0, 2], [0, 0, 0], [0, 3, 0]])
+    scipy.io.savemat(tmp_path / "sparse.mat", {"binned": scipy.sparse.csc_matrix(dense)})
+    built = read(tmp_path / "sparse.mat", bin_width=0.1, variable="binned")
+    np.testing.assert_array_equal(built.counts.values[0], dense)
+    scipy.io.savemat(
+        tmp_path / "words.mat", {"spikes": _counts((2, 5, 3)), "side": np.array(["left", "back"])}
+    )
+    words = read(tmp_path / "words.mat", bin_width=0.1, condition="side")
+    assert words.condition.values.tolist() == ["left", "back"]
+
+
+def test_spike_times_within_trials_are_not_taken_for_units(saved):
+    elements = [{"spikes": [np.array([[0.1, 0.2, 0.35]]), np.array([[0.15]])]} for _ in range(2)]
+    with pytest.raises(UndertowError, match="surely"):
+        read(saved({"trials": {"__elements__": elements}}), bin_width=0.1)
 
 
 BAD = {

@@ -43,12 +43,7 @@ def trials_from_contents(
     session: str,
 ) -> xr.Dataset:
     """Trials whose counts are `named[name]`; the options are those of `matlab.read`."""
-    matrices = _matrices(named[name], axes)
-    if matrices is None:
-        raise UndertowError(
-            f"'{name}' is {described(named[name])}, which can't be read as counts; name an array "
-            "(trial, time, neuron), a matrix (time, neuron), or a cell or field with one such matrix a trial."
-        )
+    matrices = _counts(named[name], name, axes)
     layout = _Layout(len(matrices), {trial: len(one) for trial, one in enumerate(matrices) if one.size}, axes)
     if not layout.lengths:
         raise UndertowError(
@@ -65,14 +60,23 @@ def trials_from_contents(
         session=session,
         **({} if behaviour is None else _behaviour(beside, behaviour, layout)),
     )
-    columns = {other: _one_each(value, layout) for other, value in _siblings(named, name).items()}
+    columns = _columns(_siblings(named, name), layout)
     if condition is not None:
         columns["condition"] = _labels(_looked_up(beside, condition), condition, layout)
-    table = pd.DataFrame({other: values for other, values in columns.items() if values is not None})
-    on_trial, _ = coordinates(table, "trial")
+    on_trial, _ = coordinates(pd.DataFrame(columns), "trial")
     notes = [*_dropped(layout), *_offered(beside, layout)]
     built = built.assign_attrs(notes="\n".join(notes)) if notes else built
     return built.assign_coords({other: ("trial", values) for other, values in on_trial.items()})
+
+
+def _counts(value: Any, name: str, axes: tuple[str, ...]) -> list[np.ndarray]:
+    matrices = _matrices(value, axes)
+    if matrices is None:
+        raise UndertowError(
+            f"'{name}' is {described(value)}, which can't be read as counts; name an array "
+            "(trial, time, neuron), a matrix (time, neuron), or a cell or field with one such matrix a trial."
+        )
+    return matrices
 
 
 def _matrices(value: Any, axes: tuple[str, ...]) -> list[np.ndarray] | None:
@@ -158,6 +162,11 @@ def _fitted(value: Any, layout: _Layout) -> list[np.ndarray] | None:
 def _upright(matrix: np.ndarray, bins: int) -> np.ndarray:
     """A single channel that lies in a row, as a column."""
     return matrix.reshape(bins, 1) if matrix.size == bins and 1 in matrix.shape else matrix
+
+
+def _columns(siblings: Mapping[str, Any], layout: _Layout) -> dict[str, list[Any]]:
+    columns = {name: _one_each(value, layout) for name, value in siblings.items()}
+    return {name: values for name, values in columns.items() if values is not None}
 
 
 def _one_each(value: Any, layout: _Layout) -> list[Any] | None:
