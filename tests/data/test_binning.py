@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from undertow.data.binning import bin_spikes, grid, within
@@ -42,6 +42,7 @@ def sessions(draw):
     return spikes, starts, draw(st.integers(1, 30)), width
 
 
+@settings(deadline=None)
 @given(sessions())
 @example(([Fraction(3, 10)], [Fraction(0)], 5, Fraction(1, 10)))
 @example(([Fraction("1234567.92")], [Fraction("1234567.89")], 5, Fraction(1, 100)))
@@ -70,6 +71,7 @@ def test_edges_do_not_drift_over_a_million_bins(width):
     np.testing.assert_allclose(edges[[1, 999, 500_000, 1_000_000]], exact, atol=1, rtol=0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1, 12), max_size=60), st.sampled_from([1 / 60, 0.07, 1 / 3]))
 def test_counts_equal_bisection_when_the_width_is_no_whole_number_of_ticks(spikes, width):
     starts = [0.0, 0.25, 7.1]
@@ -128,6 +130,7 @@ def test_spike_times_that_are_not_numbers_are_refused():
 intervals_strategy = st.lists(st.tuples(st.integers(-5, 40), st.integers(0, 15)), max_size=6)
 
 
+@settings(deadline=None)
 @given(intervals_strategy, st.integers(1, 12), st.integers(-3, 20))
 def test_within_equals_checking_every_tenth_of_a_bin(pairs, bins, start):
     intervals = np.array([(low / 10, (low + length) / 10) for low, length in pairs]).reshape(-1, 2)

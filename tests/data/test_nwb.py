@@ -135,6 +135,18 @@ def test_series_of_one_name_are_told_apart_by_their_place(tmp_path):
     assert set(found.series) == {"behavior/Position/hand", "hand", "pupil", "lick"}
 
 
+def test_electrodes_tell_where_units_were(tmp_path):
+    file = new_file()
+    device = file.create_device(name="probe")
+    group = file.create_electrode_group(name="left", description="-", location="M1", device=device)
+    for location in ("M1", "PMd"):
+        file.add_electrode(location=location, group=group)
+    add_units(file, electrodes=[[1], [0, 1], [0], [1], [0]])
+    units = nwb.read(write(file, tmp_path / "a.nwb")).units
+    assert units.location.tolist() == ["PMd", "M1", "M1", "PMd", "M1"]
+    assert units.group_name.tolist() == ["left"] * 5
+
+
 def test_observed_intervals_of_all_or_of_single_units(tmp_path):
     same = new_file()
     add_units(same, obs_intervals=[[[0.0, 50.0], [60.0, 90.0]]] * 5)

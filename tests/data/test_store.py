@@ -212,3 +212,12 @@ def test_the_dataset_is_not_modified(tmp_path):
     copy = before.copy(deep=True)
     save(before, tmp_path / "a.nc")
     same(before, copy)
+
+
+def test_text_of_any_kind_comes_back_as_text(tmp_path):
+    before = some_trials(3)
+    odd = before.assign_coords(word=("trial", np.array(["a", "", "längste"], dtype=object)))
+    save(odd, tmp_path / "a.nc")
+    after = open_trials(tmp_path / "a.nc")
+    assert after.word.dtype.kind == "U" and after.word.values.tolist() == ["a", "", "längste"]
+    assert odd.word.dtype == object

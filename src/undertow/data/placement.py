@@ -52,7 +52,7 @@ def trial_table(recording: Recording, table: str | pd.DataFrame | None) -> pd.Da
     if table in recording.tables:
         return recording.tables[table]
     if table is not None:
-        raise UndertowError(f"This recording has no interval table '{table}'; {closest(table, names)}.")
+        raise UndertowError(f"This recording has no interval table '{table}'; {closest(table, names)}")
     if names:
         listed = ", ".join(f"'{name}' ({len(recording.tables[name])} rows)" for name in names)
         raise UndertowError(
@@ -66,7 +66,7 @@ def chosen_rows(rows: pd.DataFrame, select: Mapping[str, object] | None) -> pd.D
     """The rows in which each column named in `select` has the value given there, or one of the values of a list."""
     for name, wanted in (select or {}).items():
         if name not in rows.columns:
-            raise UndertowError(f"The trial table has no column '{name}'; {closest(name, rows.columns)}.")
+            raise UndertowError(f"The trial table has no column '{name}'; {closest(name, rows.columns)}")
         values = wanted if isinstance(wanted, (list, tuple, set, np.ndarray)) else [wanted]
         found = sorted({str(value) for value in rows[name]})[:12]
         rows = rows[rows[name].isin(list(values))]

@@ -11,6 +11,7 @@ import xarray as xr
 
 CROWDED = 5  # spikes: more in one bin are too many
 _BLOCK_ENTRIES = 8_000_000
+_ENOUGH_SPIKES = 30  # fewer can coincide by chance
 _DEVIATIONS = 6  # standard deviations of a correlation of independent counts that count as chance
 
 
@@ -73,8 +74,8 @@ def coincidences(counts: xr.DataArray, found: Tally, *, threshold: float) -> lis
     A shared rate changes little from one bin to the next, so it correlates counts across neighbouring bins
     nearly as much as within a bin; crosstalk and twice-detected spikes do so only within. What is compared
     with `threshold` is the correlation within bins minus the larger one of those at lags of plus and minus
-    one bin, and with what chance alone reaches in so few bins. Needs trials of at least three bins; returns
-    (index, index, difference).
+    one bin, and with what chance alone reaches in so few bins. Needs trials of at least three bins and
+    neurons of some 30 spikes; returns (index, index, difference).
     """
     bins, neurons = counts.sizes["time"], counts.sizes["neuron"]
     if bins < 3:
@@ -89,7 +90,9 @@ def coincidences(counts: xr.DataArray, found: Tally, *, threshold: float) -> lis
     lagged = across * bins / (bins - 1)
     excess = (within - np.maximum(lagged, lagged.T)) / np.outer(scale, scale)
     chance = _DEVIATIONS / np.sqrt(max(found.observed.max(), 1))
-    one, other = np.nonzero(np.triu(excess > max(threshold, chance), k=1))
+    enough = found.spikes >= _ENOUGH_SPIKES
+    suspicious = (excess > max(threshold, chance)) & np.outer(enough, enough)
+    one, other = np.nonzero(np.triu(suspicious, k=1))
     order = np.argsort(-excess[one, other], kind="stable")
     return [(int(i), int(j), float(excess[i, j])) for i, j in zip(one[order], other[order], strict=True)]
 

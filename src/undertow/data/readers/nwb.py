@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pynwb
+from pynwb.core import DynamicTableRegion
 from pynwb.ecephys import ElectricalSeries
 from pynwb.image import ImageSeries
 
@@ -96,8 +97,12 @@ def _column_names(table: Any) -> set[str]:
 
 def _content(table: Any, name: str) -> np.ndarray:
     """All values of a column, behind its index if it has one."""
-    column = next(column for column in table.columns if column.name == name)
-    return np.asarray(column.data[:])
+    return np.asarray(_column(table, name).data[:])
+
+
+def _column(table: Any, name: str) -> Any:
+    """The column itself, where `table[name]` would give its index."""
+    return next(column for column in table.columns if column.name == name)
 
 
 def _observed(units: Any) -> tuple[np.ndarray | None, list[np.ndarray] | None]:
@@ -127,8 +132,7 @@ def _electrode_places(units: Any) -> dict[str, list]:
     if "electrodes" not in units.colnames:
         return {}
     rows = [int(cell[0]) if cell.size else None for cell in _rows(units, "electrodes")]
-    region = next(column for column in units.columns if column.name == "electrodes")
-    electrodes = region.table
+    electrodes = _column(units, "electrodes").table
     places = {}
     for name in _PLACES:
         if electrodes is not None and name in electrodes.colnames:
@@ -145,7 +149,7 @@ def _single_values(table: Any, skip: Sequence[str] = ()) -> tuple[dict[str, Any]
         if name in skip:
             continue
         values = np.empty((0, 0)) if name in indexed else _content(table, name)
-        if values.ndim == 1 and not hasattr(table[name], "table"):
+        if values.ndim == 1 and not isinstance(_column(table, name), DynamicTableRegion):
             columns[name] = [_text(cell) for cell in values] if values.dtype == object else values
         else:
             others.append(name)
