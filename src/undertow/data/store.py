@@ -69,9 +69,10 @@ def write_chunks(path: str | Path, coordinates: xr.Dataset, chunks: Iterable[xr.
             for chunk in itertools.chain([first], remaining):
                 written = _append(file, chunk, streamed, written)
                 temporary.check()
-        if written != coordinates.sizes["trial"]:
+        total = coordinates.sizes.get("trial", 0)
+        if written != total:
             raise UndertowError(
-                f"The chunks for '{path}' hold {written} trials, but the coordinates {coordinates.sizes['trial']}; "
+                f"The chunks for '{path}' hold {written} trials, but the coordinates {total}; "
                 "give every trial once."
             )
     return Path(path)
