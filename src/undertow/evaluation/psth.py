@@ -1,6 +1,6 @@
 """The average response to each condition (PSTH), and how much of it the rates explain.
 
-As in the Neural Latents Benchmark: the truth is the mean over a condition's trials of counts smoothed by a
+As in the Neural Latents Benchmark: the truth is the mean over a condition's trials of their counts, smoothed by a
 Gaussian, the prediction is the mean over its evaluated trials of the rates, and R2 pools all conditions and
 bins of a neuron.
 """
@@ -38,8 +38,9 @@ def psth(values: np.ndarray, condition: np.ndarray) -> tuple[np.ndarray, np.ndar
     for part in chunks(values.shape):
         chunk = np.asarray(values[part], dtype=np.float64)
         missing = np.isnan(chunk)
-        np.add.at(total, which[part], np.where(missing, 0, chunk))
-        np.add.at(known, which[part], ~missing)
+        shows = (np.arange(len(labels))[:, None] == which[part]).astype(np.float64)
+        total += np.tensordot(shows, np.where(missing, 0, chunk), axes=1)
+        known += np.tensordot(shows, (~missing).astype(np.float64), axes=1)
     return labels, np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
 
 
@@ -51,6 +52,7 @@ def psth_r2(
     counts_condition: np.ndarray,
     bin_width: float,
     smoothing: float = SMOOTHING,
+    rates_smoothing: float = 0.0,
 ) -> R2:
     """R2 of each neuron's condition averages; conditions without trials on either side are left out.
 
@@ -62,17 +64,24 @@ def psth_r2(
             share no noise with what the estimate of validation trials has seen.
         counts_condition: (other trial,) their labels.
         bin_width: seconds.
-        smoothing: standard deviation of the Gaussian, seconds.
+        smoothing: standard deviation of the Gaussian for the counts, seconds.
+        rates_smoothing: the same for the averages of the rates; none in the benchmark. Where rates move faster than the
+            Gaussian, smooth both alike: otherwise even the true rates score badly.
 
     Raises:
         UndertowError: no condition has trials on both sides, or labels are missing.
     """
     predicted_labels, predicted = psth(rates, condition)
-    smoothed = np.where(np.isnan(counts), np.float32(np.nan), smooth(counts, smoothing / bin_width))
-    true_labels, true = psth(smoothed, counts_condition)
+    true_labels, true = psth(counts, counts_condition)
     shared, of_predicted, of_true = np.intersect1d(predicted_labels, true_labels, return_indices=True)
     if not len(shared):
         raise UndertowError(
             "The rates and the counts have no condition in common; pass trials of the same experiment."
         )
-    return r2(predicted[of_predicted], true[of_true] / bin_width)
+    predicted = _smoothed(predicted[of_predicted], rates_smoothing / bin_width)
+    return r2(predicted, _smoothed(true[of_true], smoothing / bin_width) / bin_width)
+
+
+def _smoothed(averages: np.ndarray, width: float) -> np.ndarray:
+    """`averages` smoothed by `width` bins where they are known; unchanged for a width of 0."""
+    return np.where(np.isnan(averages), np.nan, smooth(averages, width)) if width > 0 else averages

@@ -9,8 +9,8 @@
 * `rate_r2`: against true rates, the mean over neurons.
 * `latent_r2_inferred_to_true`, `latent_r2_true_to_inferred`: linear maps between factors and true latents,
   fitted on training trials, weighted by variance; `_mean` counts every dimension the same.
-* `psth_r2`: condition averages against those of the counts of all trials; `psth_r2_of_training`: against
-  those of training trials only.
+* `psth_r2`: condition averages against those of the counts of all trials, both smoothed by 50 ms;
+  `psth_r2_of_training`: against those of training trials only.
 * `decoding_r2`: behaviour from the rates of all neurons, decoder fitted on training trials, the mean over
   channels.
 * `pulse_within_2_bins`: the fraction of trials in which the inferred input peaks within two bins of the true
@@ -190,6 +190,7 @@ def _psth_against(case: Case, reference: slice | np.ndarray) -> float:
         counts=case.trials.counts.values[reference][:, ~case.forward],
         counts_condition=condition[reference],
         bin_width=case.bin_width,
+        rates_smoothing=psth.SMOOTHING,
     ).mean
 
 

@@ -3,10 +3,11 @@
     x <- (1 - dt/tau) x + (dt/tau) (g W tanh(x) + B u)
     W_ij ~ N(0, 1/N),   B_i ~ N(0, 1),   x(0) ~ N(0, 1)
 
-For g above 1 the network is chaotic. The rates are tanh(x), brought to [0, 1] unit by unit over all
-conditions, times `max_rate`. With pulses, u is 20 for one bin at a random time in the middle half of the
-trial and zero elsewhere. This is the simulation of Sussillo et al. 2016; the weights come from
-`numpy.random.RandomState(seed)` as published, so with 50 neurons and seed 5 the first of them is 0.06239899.
+For g above 1 large networks are chaotic; one of 50 units may end on a cycle (with seed 5 it does at g = 1.5).
+The rates are tanh(x), brought to [0, 1] unit by unit over all conditions, times `max_rate`. With pulses, u is
+20 for one bin at a random time in the middle half of the trial and zero elsewhere. This is the simulation of
+Sussillo et al. 2016; the weights come from `numpy.random.RandomState(seed)` as published, so with 50 neurons
+and seed 5 the first of them is 0.06239899.
 """
 
 from __future__ import annotations
