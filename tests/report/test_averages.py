@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import make_trials
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_material import make_trials
 from scipy.ndimage import gaussian_filter1d
 from sklearn.decomposition import PCA
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import make_estimate, make_trials
 from hypothesis import given
 from hypothesis import strategies as st
+from report_material import make_estimate, make_trials
 
 from undertow.report import excerpt
 
@@ -115,3 +115,12 @@ def test_of_many_conditions_eight_are_drawn():
     assert len(grouping.names) == 8
     assert grouping.known == 40
     assert (grouping.member >= 0).sum() == 16
+
+
+def test_trials_are_named_by_place_and_condition():
+    trials = make_trials(trials=4, neurons=3, bins=8, conditions=2)
+    assert excerpt.trial_label(trials, 1) == "trial 2, target 2"
+    numbered = trials.assign_coords(condition=("trial", np.array([-1.5, 2, np.nan, 2])))
+    assert excerpt.trial_label(numbered, 0) == "trial 1, condition -1.5"
+    assert excerpt.trial_label(numbered, 2) == "trial 3"
+    assert excerpt.trial_label(trials.drop_vars("condition"), 3) == "trial 4"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from conftest import make_estimate, make_history, make_trials, make_yardstick
+from report_material import make_estimate, make_history, make_trials, make_yardstick
 
 from undertow.report import excerpt, figures, learning, rasters
 

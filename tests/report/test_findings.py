@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_estimate, make_history, make_scores, make_trials
+from report_material import make_estimate, make_history, make_scores, make_trials
 
 from undertow.report import findings
 

@@ -1,7 +1,7 @@
 """Training histories as curves."""
 
 import numpy as np
-from conftest import make_history
+from report_material import make_history
 
 from undertow.report import history
 
@@ -42,6 +42,20 @@ def test_the_selected_epoch_has_the_lowest_score_that_was_recorded():
         history.selected_epoch([{key: line[key] for key in ("epoch", "valid/total")} for line in lines]) == 0
     )
     assert history.selected_epoch([]) is None
+
+
+def test_the_trainers_own_choice_comes_first():
+    lines = [
+        {"epoch": epoch, "selection": 5 - epoch, "best_epoch": best} for epoch, best in enumerate([-1, 1, 1])
+    ]
+    assert history.selected_epoch(lines) == 1
+    assert history.selected_epoch(lines[:1]) is None
+
+
+def test_skipped_updates_are_counted_from_the_start():
+    lines = [{"epoch": epoch, "skipped": skipped} for epoch, skipped in enumerate([0, 2, 2, 5, 5])]
+    assert history.skipped_updates(lines) == (5, 2)
+    assert history.skipped_updates([{"epoch": 0}]) == (0, 0)
 
 
 def test_an_unknown_term_is_named_after_its_key():

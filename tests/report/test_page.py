@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from conftest import make_estimate, make_history, make_material, make_scores, make_trials
+import xarray as xr
+from report_material import make_estimate, make_history, make_material, make_scores, make_trials
 
 from undertow.report import page
+from undertow.report.averages import smoothed_rates
 from undertow.vocabulary import UndertowError
 
 LIMIT = 8_000_000
@@ -114,6 +116,12 @@ def test_summary_scores_findings_and_recipe_are_on_the_page(tmp_path):
     assert "Nothing suspicious" in written(tmp_path, **make_material())
 
 
+def test_what_was_selected_on_is_said_in_words(tmp_path):
+    scores = {**make_scores(), "selected_on": "held_out"}
+    text = written(tmp_path, **make_material(scores=scores))
+    assert "selected on the likelihood of validation trials, held-out neurons." in text
+
+
 def test_names_from_the_data_cannot_become_markup(tmp_path):
     trials = make_trials(trials=12)
     evil = "</script><script>alert(1)</script>"
@@ -183,3 +191,27 @@ def test_writing_changes_nothing_it_was_given(tmp_path):
     before = {name: material[name].copy(deep=True) for name in ("trials", "estimate", "yardstick")}
     page.write(tmp_path / "r.html", **material)
     assert all(material[name].identical(before[name]) for name in before)
+
+
+def test_a_real_recording_makes_a_page(recordings, tmp_path):
+    source = recordings / "macaque_reaching.npz"
+    if not source.is_file():
+        pytest.skip(f"no {source}")
+    held = np.load(source)
+    counts = held["counts"].astype(np.float32)
+    number, bins, neurons = counts.shape
+    coordinates = {
+        "time": (np.arange(bins) + 0.5) * 0.02,
+        "neuron": np.arange(neurons),
+        "split": ("trial", np.where(np.arange(number) % 5 == 0, "valid", "train")),
+        "held_out": ("neuron", np.arange(neurons) % 4 == 0),
+        "forward": ("time", np.zeros(bins, bool)),
+        "condition": ("trial", held["condition"]),
+    }
+    axes = ("trial", "time", "neuron")
+    trials = xr.Dataset({"counts": (axes, counts)}, coordinates, {"bin_width": 0.02, "session": "reaching"})
+    estimate = xr.Dataset({"rates": (axes, smoothed_rates(counts, 0.02))})
+    text = written(tmp_path, **make_material(trials=trials, estimate=estimate))
+    assert f"{int(counts.sum()):,}" in text
+    names = {trace.name for trace in Outline(text).figures["averages"].data}
+    assert names == set(map(str, range(7)))

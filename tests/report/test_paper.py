@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_estimate, make_history, make_trials, make_yardstick
 from matplotlib.text import Text
+from report_material import make_estimate, make_history, make_trials, make_yardstick
 
 from undertow.report import excerpt, paper
 

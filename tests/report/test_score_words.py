@@ -1,7 +1,7 @@
 """The table of scores and the first paragraph."""
 
 import numpy as np
-from conftest import make_scores, make_trials
+from report_material import make_scores, make_trials
 
 from undertow.report import score_words, summary
 
@@ -25,6 +25,16 @@ def test_known_scores_come_first_and_unknown_ones_keep_their_name():
     assert [row.model for row in rows] == [None, 0.5, 1.0]
     assert rows[2].label == "Odd score"
     assert [row.better for row in rows] == ["", "", ""]
+
+
+def test_variants_are_named_after_the_score_they_vary():
+    scored = {"model": {"psth_r2_of_training": 0.5, "co_smoothing_over_training_mean": 0.1, "odd_mean": 1}}
+    rows = score_words.pairs({"splits": {"valid": scored}}, "valid")
+    assert [row.label for row in rows] == [
+        "R² with condition averages, of training trials",
+        "Co-smoothing (bits per spike), over the training mean",
+        "Odd mean",
+    ]
 
 
 def test_the_better_one_is_named():
@@ -62,3 +72,13 @@ def test_facts_name_what_is_silent_and_missing():
     assert facts["Not observed"] == f"{0.5 / 29:.1%} of all bins"
     assert facts["Time"] == "−0.2 s to 0.8 s in 50 bins of 20 ms"
     assert facts["Spikes"] == f"{np.nansum(trials.counts.values):,.0f}"
+
+
+def test_channels_are_named_where_they_have_names():
+    trials = make_trials(trials=4, bins=6, neurons=3)
+    trials["behaviour"] = (("trial", "time", "behaviour"), np.zeros((4, 6, 2)))
+    trials["inputs"] = (("trial", "time", "input"), np.zeros((4, 6, 1)))
+    trials = trials.assign_coords(behaviour_channel=("behaviour", ["vx", "vy"]))
+    facts = dict(summary.facts(trials))
+    assert facts["Channels of behaviour"] == "2: vx, vy"
+    assert facts["Channels of inputs"] == "1"

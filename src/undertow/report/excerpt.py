@@ -106,6 +106,8 @@ def trial_label(trials: xr.Dataset, index: int) -> str:
     if "condition" not in trials.coords:
         return f"trial {index + 1}"
     name = _condition_name(trials.condition.values[index])
+    if name.replace(".", "", 1).lstrip("-").isdecimal():
+        name = f"condition {name}"
     return f"trial {index + 1}, {name}" if name else f"trial {index + 1}"
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 from undertow.report import excerpt, history, score_words
 
 _DEAD_SHARE = 0.01  # a factor whose standard deviation is below this share of the largest one's
-_INPUT_SHARE = 0.02  # an input whose mean carries less than this share of the posterior's total variance
+_INPUT_SHARE = 0.05  # an input whose mean carries less than this share of the posterior's total variance
 _COLLAPSED_NATS = 0.1  # a KL term below this many nats a trial
 _SOME_TRIALS = 200  # enough to see whether rates move
 _FLAT_RATE = 0.02  # a neuron whose rate varies by less than this share of its mean
@@ -68,12 +68,8 @@ def _not_finite(evidence: Evidence) -> Iterator[Finding]:
 
 def _below_smoothing(evidence: Evidence) -> Iterator[Finding]:
     split = score_words.main_split(evidence.scores)
-    pairs = score_words.pairs(evidence.scores, split)
-    worse = [
-        row
-        for row in pairs
-        if row.yardstick is not None and row.model is not None and row.model < row.yardstick
-    ]
+    pairs = [row for row in score_words.pairs(evidence.scores, split) if row.key in score_words.EXPLAINED]
+    worse = [row for row in pairs if row.better == "yardstick"]
     if worse:
         listed = "; ".join(f"{row.label}: {row.model:.3f} against {row.yardstick:.3f}" for row in worse)
         yield Finding(
@@ -86,9 +82,8 @@ def _below_smoothing(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _skipped_steps(evidence: Evidence) -> Iterator[Finding]:
-    skipped = int(history.series(evidence.lines, "skipped")[1].sum())
+    skipped, epochs = history.skipped_updates(evidence.lines)
     if skipped:
-        epochs = int((history.series(evidence.lines, "skipped")[1] > 0).sum())
         yield Finding(
             "Training steps were skipped",
             f"{_number_of(skipped, 'update')} in {_number_of(epochs, 'epoch')} gave a loss or gradient "

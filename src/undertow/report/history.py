@@ -71,9 +71,21 @@ def selection_curve(history: History) -> tuple[np.ndarray, np.ndarray]:
 
 
 def selected_epoch(history: History) -> float | None:
-    """The epoch with the best selection score, or None without one."""
+    """The epoch whose weights were kept: the last "best_epoch" (-1: none yet), else that of the best score."""
+    _, best = series(history, "best_epoch")
+    if best.size:
+        return float(best[-1]) if best[-1] >= 0 else None
     epochs, values = selection_curve(history)
     return float(epochs[values.argmin()]) if values.size else None
+
+
+def skipped_updates(history: History) -> tuple[int, int]:
+    """How many updates were skipped in all, and in how many epochs; "skipped" counts from the start of the
+    run.
+    """
+    _, counted = series(history, "skipped")
+    risen = np.diff(counted, prepend=0.0) > 0
+    return int(counted.max(initial=0)), int(risen.sum())
 
 
 def label(term: str) -> tuple[str, str]:

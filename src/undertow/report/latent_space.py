@@ -53,7 +53,7 @@ def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
         "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.12}},
         "aspectmode": "cube",
     }
-    return style.dressed(figure, height=560, scene=scene, showlegend=bool(paths.grouping.known))
+    return style.dressed(figure, height=560, scene=scene, **_legend(paths))
 
 
 def factor_planes_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
@@ -72,7 +72,7 @@ def factor_planes_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
         figure.update_xaxes(title_text=paths.titles[pair[0]], row=1, col=column)
         figure.update_yaxes(title_text=paths.titles[pair[1]], row=1, col=column)
     name_once(figure)
-    return style.dressed(figure, height=380 if len(pairs) > 1 else 520, showlegend=bool(paths.grouping.known))
+    return style.dressed(figure, height=380 if len(pairs) > 1 else 520, **_legend(paths))
 
 
 def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
@@ -89,7 +89,7 @@ def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure
     figure.update_xaxes(title_text="time (s)")
     mark_forecast(figure, trials)
     name_once(figure)
-    return style.dressed(figure, height=330, showlegend=bool(paths.grouping.known))
+    return style.dressed(figure, height=330, **_legend(paths))
 
 
 def trajectories_of(trials: xr.Dataset, estimate: xr.Dataset) -> Trajectories:
@@ -165,6 +165,10 @@ def _draw_plane(
     if paths.grouping.known:
         mean = pooled_path(paths.means[group])
         figure.add_scatter(**_xy(mean, pair), mode="lines", line={"color": colour, "width": 2.8}, **common)
+
+
+def _legend(paths: Trajectories) -> dict:
+    return {"showlegend": bool(paths.grouping.known), "legend": {"title": {"text": "condition  "}}}
 
 
 def _solid_axis(title: str) -> dict:

@@ -83,11 +83,17 @@ def _draw_panel(figure: go.Figure, lines: history.History, panel: str, *, row: i
     figure.update_xaxes(title_text="epoch", row=row, col=column)
     figure.update_yaxes(title_text=history.label(panel)[1], row=row, col=column, nticks=5)
     if panel in _LOGARITHMIC and all((values > 0).all() for _, _, values in curves.values()):
-        figure.update_yaxes(type="log", dtick="D2", tickformat="~g", row=row, col=column)
+        figure.update_yaxes(type="log", dtick=_ticks(curves), tickformat="~g", row=row, col=column)
     elif curves:
         figure.update_yaxes(
             range=telling_range([values for _, _, values in curves.values()]), row=row, col=column
         )
+
+
+def _ticks(curves: dict[str, tuple[str, np.ndarray, np.ndarray]]) -> str:
+    """Every digit on a logarithmic axis that spans little, else 1, 2 and 5."""
+    spans = [values.max() / values.min() for _, _, values in curves.values()]
+    return "D1" if max(spans) < 5 else "D2"
 
 
 def telling_range(curves: list[np.ndarray]) -> list[float]:

@@ -41,12 +41,12 @@ def write(
         estimate: on the same trials: `rates` (Hz), and whatever of `rates_sd`, `factors`, `latents`,
             `inferred_inputs`, `inferred_inputs_sd` the model has.
         yardstick: `rates` from Gaussian smoothing with Poisson regression on the same trials, or None.
-        scores: as in `scores.json`: "model", "selected_on", and "splits" with scores of "model" and
+        scores: as in `scores.json`: "model", "selected_on" (a key of
+            `score_words.SELECTED_ON`, or words), and "splits" with scores of "model" and
             "yardstick".
         history: the lines of `metrics.jsonl`, one dictionary an epoch; may be empty.
         recipe: all settings, nested.
-        provenance: versions, device, seed, command, times; a "selected_epoch" is marked in the learning
-            curves.
+        provenance: versions, device, seed, command, times.
 
     Raises:
         UndertowError: if estimate and trials do not belong together, or the page can't be written.
@@ -69,7 +69,7 @@ def render(material: Material) -> str:
         paragraph=summary.paragraph(material.trials, material.scores),
         facts=summary.facts(material.trials),
         tables=_tables(material.scores),
-        selected_on=material.scores.get("selected_on", ""),
+        selected_on=_selected_on(material.scores),
         findings=findings.find(
             trials=material.trials, estimate=material.estimate, scores=material.scores, lines=material.lines
         ),
@@ -119,6 +119,11 @@ def _tables(scores: dict) -> list[tuple[str, list[score_words.Row]]]:
         (score_words.SPLIT_WORDS.get(split, split), score_words.pairs(scores, split)) for split in order
     ]
     return [(words, rows) for words, rows in tables if rows]
+
+
+def _selected_on(scores: dict) -> str:
+    told = str(scores.get("selected_on", ""))
+    return score_words.SELECTED_ON.get(told, told).rstrip(".")
 
 
 def _flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -64,6 +64,25 @@ EXPLAINED: dict[str, tuple[str, str]] = {
 }
 
 
+# the end of a key: how the score differs from the one without it
+_VARIANTS = {
+    "_over_training_mean": (
+        "over the training mean",
+        "The same, where each neuron's mean rate in training trials is what has to be beaten.",
+    ),
+    "_mean": ("mean over dimensions", "The same, with every latent dimension counting equally."),
+    "_of_training": ("of training trials", "The same, against averages over training trials only."),
+}
+
+# what a fit was selected on: the same in words
+SELECTED_ON = {
+    "all": "the likelihood of validation trials, all neurons",
+    "held_in": "the likelihood of validation trials, neurons the model sees",
+    "held_out": "the likelihood of validation trials, held-out neurons",
+    "sample_validation": "the likelihood of entries of validation trials that were hidden from the model",
+}
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table: the score's `label` and `meaning`, and its value for model and yardstick (None:
@@ -117,7 +136,16 @@ def written(number: float | None) -> str:
 
 
 def _row(scores: dict, split: str, key: str) -> Row:
-    label, meaning = EXPLAINED.get(key, (key.replace("_", " ").capitalize(), ""))
+    label, meaning = EXPLAINED.get(key) or _variant(key)
     return Row(
         key, label, meaning, value(scores, split, "model", key), value(scores, split, "yardstick", key)
     )
+
+
+def _variant(key: str) -> tuple[str, str]:
+    """The words for a score that is not in `EXPLAINED`: those of the score it varies, else its key."""
+    for suffix, (words, meaning) in _VARIANTS.items():
+        original = key.removesuffix(suffix)
+        if original != key and original in EXPLAINED:
+            return f"{EXPLAINED[original][0]}, {words}", meaning
+    return key.replace("_", " ").capitalize(), ""

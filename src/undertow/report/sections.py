@@ -80,7 +80,6 @@ def _learning(material: Material) -> Section | None:
         len(history.series(material.lines, key)[0]) > 1 for line in material.lines[:1] for key in line
     ):
         return None
-    selected = material.provenance.get("selected_epoch")
     caption = (
         "Lower is better for every term. Training and validation should fall together and level off: a "
         "validation curve that "
@@ -92,7 +91,7 @@ def _learning(material: Material) -> Section | None:
     )
     picture = Picture(
         "learning",
-        figures.learning_figure(material.lines, selected_epoch=selected),
+        figures.learning_figure(material.lines),
         caption,
         "Curves of each term of the objective over the epochs of training.",
     )

@@ -70,10 +70,19 @@ def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
         ("Spikes", f"{spikes:,.0f}"),
         ("Not observed", f"{missing:.1%} of all bins" if missing else "nothing is missing"),
     ]
-    for name in ("behaviour", "inputs"):
+    return pairs + _channels(trials)
+
+
+def _channels(trials: xr.Dataset) -> list[tuple[str, str]]:
+    """How many channels of behaviour and of known inputs there are, and the names of the first eight."""
+    pairs = []
+    for name, axis in (("behaviour", "behaviour"), ("inputs", "input")):
         if name in trials:
-            channels = [str(channel) for channel in trials[name][trials[name].dims[2]].values[:8]]
-            pairs.append((f"{name.capitalize()} channels", ", ".join(channels)))
+            names = trials.coords.get(f"{axis}_channel", xr.DataArray([])).values[:8]
+            listed = ", ".join(str(channel) for channel in names)
+            pairs.append(
+                (f"Channels of {name}", f"{trials.sizes[axis]:,}" + (f": {listed}" if listed else ""))
+            )
     return pairs
 
 
