@@ -11,8 +11,8 @@
   fitted on training trials, weighted by variance; `_mean` counts every dimension the same.
 * `psth_r2`: condition averages against those of the counts of all trials, both smoothed by 50 ms;
   `psth_r2_of_training`: against those of training trials only.
-* `decoding_r2`: behaviour from the rates of all neurons, decoder fitted on training trials, the mean over
-  channels.
+* `decoding_r2`: behaviour from the expected counts per bin of all neurons (as the benchmark does), decoder
+  fitted on training trials, the mean over channels.
 * `pulse_within_2_bins`: the fraction of trials in which the inferred input peaks within two bins of the true
   pulse.
 
@@ -197,8 +197,10 @@ def _psth_against(case: Case, reference: slice | np.ndarray) -> float:
 def _decoding(case: Case) -> dict[str, float]:
     if "behaviour" not in case.trials or not case.has_training:
         return {}
-    training = case.seen("rates", TRAINING), case.seen("behaviour", TRAINING)
-    evaluated = case.seen("rates"), case.seen("behaviour")
+    training, evaluated = (
+        (case.seen("rates", split) * case.bin_width, case.seen("behaviour", split))
+        for split in (TRAINING, case.split)
+    )
     if not all(np.isfinite(behaviour).any() for _, behaviour in (training, evaluated)):
         return {}
     return {"decoding_r2": decoding.decode(*training, *evaluated, lags=case.lags).r2.mean}

@@ -28,7 +28,7 @@ from undertow.vocabulary import COUNTS_AXES, ESTIMATE_SCHEMA, UndertowError
 
 WIDTHS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.4)  # seconds; those under half a bin are left out
 WIDTHS_IN_BINS = (1, 2, 4)
-ALPHAS = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+ALPHAS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)
 FOLDS = 5
 ENTRIES_TO_CHOOSE = 400_000  # entries of the features from which width and penalty are chosen
 NEURONS_TO_CHOOSE = 12  # held-out neurons for which they are chosen
