@@ -6,12 +6,17 @@ from report_material import make_history
 from undertow.report import history
 
 
-def test_terms_are_found_by_their_prefix_in_order():
+def test_terms_are_found_by_their_prefix_known_ones_first():
     lines = [
         {"epoch": 0, "train/b": 1.0, "ramp/kl": 0.0, "valid/a": 2.0},
         {"epoch": 1, "valid/b": 3.0, "odd": 1},
     ]
     assert history.terms(lines) == ("b", "a")
+    assert history.terms([{"train/odd": 1, "train/total": 1, "train/reconstruction": 1}]) == (
+        "reconstruction",
+        "total",
+        "odd",
+    )
 
 
 def test_series_skip_what_is_missing_or_not_a_number():

@@ -21,10 +21,13 @@ TERM_LABELS = {
     "kl_initial_condition": ("KL, initial condition", _ENTRY),
     "kl_inputs": ("KL, inferred inputs", _ENTRY),
     "recurrent_penalty": ("Recurrent penalty", "unweighted"),
+    "generator_penalty": ("Penalty, generator", "unweighted"),
+    "controller_penalty": ("Penalty, controller", "unweighted"),
     "learning_rate": ("Learning rate", "per update"),
     "gradient_norm": ("Gradient norm", "before clipping"),
     "selection": ("Selection score", "lower is better"),
 }
+_ORDER = {term: place for place, term in enumerate(TERM_LABELS)}
 _SELECTION_KEYS = ("selection_smoothed", "selection", "valid/reconstruction", "valid/total")
 
 
@@ -37,14 +40,14 @@ def series(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def terms(history: History) -> tuple[str, ...]:
-    """Names of the objective's terms in order of appearance, without their split."""
+    """Names of the objective's terms without their split: known ones in the order of the table, then others."""
     found = {}
     for line in history:
         for key in line:
             split, _, term = key.partition("/")
             if term and split in SPLITS:
                 found[term] = None
-    return tuple(found)
+    return tuple(sorted(found, key=lambda term: _ORDER.get(term, len(_ORDER))))
 
 
 def ramp_ends(history: History) -> dict[str, float | None]:

@@ -13,7 +13,8 @@ from undertow.report.courses import name_once
 
 _COLUMNS = 3
 _MAX_EPOCHS = 1500
-_LOGARITHMIC = ("learning_rate", "gradient_norm")
+_PLAIN = ("learning_rate", "gradient_norm")  # one grey curve, no splits
+_LOGARITHMIC = ("gradient_norm",)
 _SPLIT_NAMES = {"train": "training", "valid": "validation"}
 
 
@@ -47,7 +48,7 @@ def panels_of(lines: history.History) -> tuple[str, ...]:
     """The panels that this history can fill: its terms, then the selection score and what was recorded for
     each epoch.
     """
-    others = ("selection", *_LOGARITHMIC)
+    others = ("selection", *_PLAIN)
     recorded = {key: history.series(lines, key)[1].size for key in (*others, "selection_smoothed")}
     recorded["selection"] += recorded["selection_smoothed"]
     return (*history.terms(lines), *(name for name in others if recorded[name]))
@@ -67,7 +68,7 @@ def _draw_panel(figure: go.Figure, lines: history.History, panel: str, *, row: i
     curves = curves_of(lines, panel)
     for name, (colour, epochs, values) in curves.items():
         kept = excerpt.evenly(np.arange(len(epochs)), _MAX_EPOCHS)
-        plain = panel in _LOGARITHMIC
+        plain = panel in _PLAIN
         figure.add_scatter(
             x=epochs[kept].astype(np.float32),
             y=values[kept].astype(np.float32),

@@ -16,7 +16,8 @@ import plotly.offline
 import xarray as xr
 
 from undertow.report import findings, history, score_words, summary
-from undertow.report.sections import Material, Picture, sections
+from undertow.report.material import Material, Picture
+from undertow.report.sections import sections
 from undertow.vocabulary import UndertowError, check_trials
 
 _FOLDER = Path(__file__).parent

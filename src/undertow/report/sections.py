@@ -6,52 +6,19 @@ A section is made by one function of the `Material`; it returns None where the d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import plotly.graph_objects as go
-import xarray as xr
 
 from undertow.report import excerpt, figures, history
 from undertow.report.latent_space import space_of
+from undertow.report.material import Material, Picture, Section
 
-
-@dataclass(frozen=True)
-class Material:
-    """All that a report is made of, as handed to `page.write`."""
-
-    trials: xr.Dataset
-    estimate: xr.Dataset
-    yardstick: xr.Dataset | None
-    scores: dict
-    lines: history.History
-    recipe: dict
-    provenance: dict
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its `caption` (what to look for), its `description` for those who can't see it, and where
-    it is shown.
-
-    `shown` is "everywhere", "screen" (needs WebGL), or "flat" (in its place in print and where there is no
-    WebGL).
-    """
-
-    name: str
-    figure: go.Figure
-    caption: str
-    description: str
-    shown: str = "everywhere"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading with its `anchor`, a sentence of `introduction`, and pictures."""
-
-    anchor: str
-    title: str
-    introduction: str
-    pictures: tuple[Picture, ...]
+_FACTORS_BY_CONDITION = (
+    "Colours are conditions, thick lines their averages; dots mark the starts of trials. Drag to turn. "
+    "Trials of one condition should run together, and different conditions apart."
+)
+_FACTORS_BY_TRIAL = (
+    "Each line is a trial; dots mark the starts of trials. Drag to turn. Smooth paths that share a flow speak "
+    "for common dynamics, tangles for noise."
+)
 
 
 def sections(material: Material) -> list[Section]:
@@ -61,10 +28,14 @@ def sections(material: Material) -> list[Section]:
 
 
 def _recorded(material: Material) -> Section:
+    right = (
+        "trials by condition and split; every condition should have some trials of each split."
+        if excerpt.conditions(material.trials).known
+        else "trials by split; without labels for conditions, averages below are over all trials."
+    )
     caption = (
-        "Left: how often the neurons fire on average; neurons below about half a spike per second say "
-        "little about single trials. "
-        "Right: trials by condition and split; every condition should have some trials of each split."
+        "Left: how often the neurons fire on average; neurons below about half a spike per second say little "
+        f"about single trials. Right: {right}"
     )
     picture = Picture(
         "recorded",
@@ -81,13 +52,12 @@ def _learning(material: Material) -> Section | None:
     ):
         return None
     caption = (
-        "Lower is better for every term. Training and validation should fall together and level off: a "
-        "validation curve that "
-        "turns upwards means overfitting, one that still falls at the end means that training was too "
-        "short. In the grey range "
-        "the weights of KL and penalties were still ramping up, so that the total may rise there. "
-        "Epochs before the first "
-        "twentieth may lie outside a panel; double-click to see everything."
+        "Reconstruction and total: lower is better. Training and validation should fall together and level "
+        "off: a validation curve that turns upwards means overfitting, one that still falls at the end means "
+        "that training was too short. KL terms say how much the model reads out of each single trial; near "
+        "zero, that part is unused. In the grey range the weights of KL and penalties were still ramping up, "
+        "so that the total may rise there. The first twentieth of the epochs may lie outside a panel: "
+        "double-click on it to see everything."
     )
     picture = Picture(
         "learning",
@@ -175,17 +145,12 @@ def _factors(material: Material) -> Section | None:
     if space is None:
         return None
     grouping = excerpt.conditions(material.trials)
-    by = "Colours are conditions, thick lines their averages" if grouping.known else "Each line is a trial"
+    look = _FACTORS_BY_CONDITION if grouping.known else _FACTORS_BY_TRIAL
     caption = (
-        f"{by}; dots mark the starts of trials. Drag to turn. Trials of one condition should run "
-        "together, and different conditions "
-        "apart; percentages on the axes say how much of the variance each direction carries."
+        f"{look} Percentages on the axes say how much of the variance each direction carries."
         + _conditions_words(grouping)
     )
-    courses = (
-        "The same directions over time, averaged over trials. Look for when conditions part."
-        + _forecast_words(material)
-    )
+    courses = "The same directions over time, averaged over trials." + _forecast_words(material)
     description = f"Trajectories of the {space} of single trials."
     whole = figures.factors_figure(material.trials, material.estimate)
     pictures = [Picture("factors", whole, caption, description)]

@@ -1,0 +1,49 @@
+"""What a report is made of, and what it is made into: the material, and sections with their pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from undertow.report import history
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a report is made of, as handed to `page.write`."""
+
+    trials: xr.Dataset
+    estimate: xr.Dataset
+    yardstick: xr.Dataset | None
+    scores: dict
+    lines: history.History
+    recipe: dict
+    provenance: dict
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its `caption` (what to look for), its `description` for those who can't see it, and where
+    it is shown.
+
+    `shown` is "everywhere", "screen" (needs WebGL), or "flat" (in its place in print and where there is no
+    WebGL).
+    """
+
+    name: str
+    figure: go.Figure
+    caption: str
+    description: str
+    shown: str = "everywhere"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with its `anchor`, a sentence of `introduction`, and pictures."""
+
+    anchor: str
+    title: str
+    introduction: str
+    pictures: tuple[Picture, ...]
