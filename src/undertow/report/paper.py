@@ -114,7 +114,7 @@ def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
         axes.set_box_aspect(None, zoom=0.85)
         axes.tick_params(labelsize=7, pad=-2)
         for name, title in zip("xyz", paths.titles, strict=True):
-            getattr(axes, f"set_{name}label")(title, fontsize=8, labelpad=-4)
+            getattr(axes, f"set_{name}label")(title, fontsize=8, labelpad=0)
     _legend_above(figure, axes)
     return figure
 
