@@ -102,6 +102,13 @@ def test_only_smoothing_without_held_out_neurons_and_one_training_trial():
     assert np.isfinite(yardstick(correlated(trials=2).assign_coords(split=trials.split)).rates).all()
 
 
+def test_held_out_neurons_that_training_never_shows_get_a_small_constant_rate():
+    trials = correlated(trials=12)
+    never = trials.assign(counts=trials.counts.where((trials.split == "valid") | ~trials.held_out))
+    rates = yardstick(never).rates.values[:, :, trials.held_out.values]
+    assert np.isfinite(rates).all() and rates.std() == 0
+
+
 def test_regression_minimises_its_formula():
     generator = np.random.default_rng(0)
     features = generator.standard_normal((300, 3)) * [1, 5, 0.1] + [0, 3, -1]
@@ -132,6 +139,8 @@ def test_what_cannot_be_predicted_is_said():
         yardstick(trials.assign_coords(split=("trial", ["valid"] * 8)))
     with pytest.raises(UndertowError, match="'held_out' is true"):
         yardstick(trials.assign_coords(held_out=("neuron", np.ones(12, bool))))
+    with pytest.raises(UndertowError, match="No count is observed"):
+        yardstick(trials.assign(counts=trials.counts.where(trials.split == "valid")))
     with pytest.raises(UndertowError, match="lowest count is -1"):
         yardstick(trials.assign(counts=trials.counts - 1))
 

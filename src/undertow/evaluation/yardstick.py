@@ -63,7 +63,7 @@ def yardstick(
         trials: as in `vocabulary`. Held-out neurons and forward bins are never seen; in training trials they
             are targets.
         widths: standard deviations of the Gaussian to choose from, seconds; by default from 10 to 400 ms.
-        alphas: penalties to choose from.
+        alphas: penalties to choose from, for the trials that they are chosen on; more data get a smaller one.
         seed: of the training trials and neurons that are drawn where using all would take long.
 
     Returns:
@@ -79,7 +79,7 @@ def yardstick(
     choice = _choose(trials, seen, train, widths or _default_widths(bin_width), alphas)
     rates = _smoothed_rates(trials, seen, train, choice.smoothing_width / bin_width)
     features = _Features(mean_counts(seen[train]), choice.regression_width / bin_width)
-    fitting = train[: _rows_within(ENTRIES_TO_FIT, seen)]
+    fitting = _first(train, seen, ENTRIES_TO_FIT)
     _regress_held_out(rates, trials, seen, fitting, features, choice.alpha)
     _regress_forward(rates, trials, seen, fitting, features, choice.alpha)
     rates /= bin_width
@@ -115,6 +115,13 @@ def _check(trials: xr.Dataset) -> None:
             raise UndertowError(
                 f"Every entry of '{name}' is true, so nothing is left to predict from; leave some out."
             )
+    visible = trials.counts.values[trials.split.values == "train"][:, ~trials.forward.values][
+        :, :, ~trials.held_out.values
+    ]
+    if np.isnan(visible).all():
+        raise UndertowError(
+            "No count is observed in the training trials, so there is nothing to smooth; check the splits."
+        )
     lowest = float(trials.counts.min())
     if lowest < 0:
         raise UndertowError(
@@ -134,33 +141,43 @@ def _default_widths(bin_width: float) -> tuple[float, ...]:
     return tuple(sorted(in_seconds | {round(bins * bin_width, 9) for bins in WIDTHS_IN_BINS}))
 
 
-def _rows_within(entries: int, seen: np.ndarray) -> int:
-    """How many trials of `seen` have about so many entries, at least one."""
-    return max(1, entries // max(1, seen[0].size))
+def _first(trials: np.ndarray, seen: np.ndarray, entries: int) -> np.ndarray:
+    """As many of `trials`, from the first on and at least one, as have about so many observed entries in `seen`."""
+    before = np.cumsum([0, *(_observed(seen[trial]) for trial in trials[:-1])])
+    return trials[before < entries]
+
+
+def _observed(seen: np.ndarray) -> int:
+    return int(np.count_nonzero(~np.isnan(seen)))
 
 
 def _choose(
     trials: xr.Dataset, seen: np.ndarray, train: np.ndarray, widths: Sequence[float], alphas: Sequence[float]
 ) -> Choice:
-    """Widths and penalty from a few training trials: the width with the middle penalty, then the penalty."""
+    """Widths and penalty from a few training trials: the width with the middle penalty, then the penalty.
+
+    The penalty is relative to the mean deviance, so it is made smaller by the fraction of the data that was used to choose it.
+    """
     bin_width, bins = float(trials.attrs["bin_width"]), ~trials.forward.values
-    few = train[: _rows_within(ENTRIES_TO_CHOOSE, seen)]
+    few = _first(train, seen, ENTRIES_TO_CHOOSE)
     counts = seen[few][:, bins]
     smoothing = bin_width * best_width(counts, [width / bin_width for width in widths])
     neurons = np.flatnonzero(trials.held_out.values)
     neurons = neurons[np.linspace(0, len(neurons) - 1, min(len(neurons), NEURONS_TO_CHOOSE)).astype(int)]
-    alpha = sorted(alphas)[len(alphas) // 2]
-    if not len(neurons):
-        return Choice(smoothing, smoothing, alpha)
     targets = _flat(trials.counts.values[few][:, bins][:, :, neurons])
-    mean = mean_counts(counts)
+    known = ~np.isnan(targets).all(axis=1)
+    mean, alpha = mean_counts(counts), sorted(alphas)[len(alphas) // 2]
+    if known.sum() < FOLDS:
+        return Choice(smoothing, smoothing, alpha)
 
     def score(width: float, alpha: float) -> float:
-        features = _flat(_Features(mean, width / bin_width)(counts))
-        return poisson_regression.validated_log_likelihood(features, targets, alpha=alpha, folds=FOLDS)
+        features = _flat(_Features(mean, width / bin_width)(counts))[known]
+        return poisson_regression.validated_log_likelihood(features, targets[known], alpha=alpha, folds=FOLDS)
 
     regression = max(widths, key=lambda width: score(width, alpha))
-    return Choice(smoothing, regression, max(alphas, key=lambda alpha: score(regression, alpha)))
+    best = max(alphas, key=lambda alpha: score(regression, alpha))
+    fraction = _observed(seen[few]) * (1 - 1 / FOLDS) / _observed(seen[_first(train, seen, ENTRIES_TO_FIT)])
+    return Choice(smoothing, regression, best * fraction)
 
 
 def _smoothed_rates(trials: xr.Dataset, seen: np.ndarray, train: np.ndarray, width: float) -> np.ndarray:
@@ -224,4 +241,5 @@ def _profile(counts: np.ndarray) -> np.ndarray:
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
-    return values.reshape(-1, values.shape[-1])
+    """(trial, time, column) to (row, column)."""
+    return values.reshape(values.shape[0] * values.shape[1], values.shape[2])
