@@ -1,8 +1,9 @@
 """The base of every configuration: frozen, and an unknown key or a bad value is a sentence that names the remedy."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from undertow.vocabulary import UndertowError, closest
 
@@ -16,7 +17,7 @@ class Configuration(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _speak_plainly(cls, values: Any, build: ModelWrapValidatorHandler) -> Any:
+    def _speak_plainly(cls, values: Any, build: Callable[[Any], Any]) -> Any:
         """Turn pydantic's reports into one sentence about the first fault.
 
         Raises:

@@ -126,7 +126,7 @@ def keep_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Bo
 
 def dropout_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Float[Array, "..."]:
     """Ordinary dropout as a factor: 0 with probability `rate`, else 1 / (1 - rate)."""
-    return keep_mask(rate, shape, key=key) / (1 - rate)
+    return jnp.where(keep_mask(rate, shape, key=key), 1 / (1 - rate), 0.0)
 
 
 def move_spikes(

@@ -70,10 +70,10 @@ class Encoder(eqx.Module):
     ) -> Float[Array, "time output"]:
         """For each bin t the forward state at t - lag and the backward state at t + lag, zero beyond the trial's ends."""
         forward, backward = self.states(inputs, is_seen)
-        forward = _shifted(forward * is_seen[:, None], lag)
+        forward = _shifted(jnp.where(is_seen[:, None], forward, 0.0), lag)
         if backward is None:
             return forward
-        return jnp.concatenate([forward, _shifted(backward * is_seen[:, None], -lag)], axis=-1)
+        return jnp.concatenate([forward, _shifted(jnp.where(is_seen[:, None], backward, 0.0), -lag)], axis=-1)
 
     def _run(self, cell: GRU, start: Array, inputs: Array, is_seen: Array) -> Array:
         return cell.run(start, hold(cell.project(inputs), ~is_seen), backward=self.differentiate)

@@ -81,6 +81,12 @@ def transformation(optimiser: Optimiser) -> optax.GradientTransformation:
     )
 
 
+def direct(optimiser: Optimiser, gradients, state):
+    """Adam's direction for clipped gradients, and Adam's next state."""
+    with jax.numpy_dtype_promotion("standard"):  # Optax counts steps in int32 and raises floats to them
+        return transformation(optimiser).update(gradients, state)
+
+
 def apply(parameters, directions, rate: Array, weight_decay: Array):
     """parameters - rate (direction + decay * kernel)."""
     return jax.tree.map(
@@ -94,4 +100,4 @@ def apply(parameters, directions, rate: Array, weight_decay: Array):
 
 def gradient_norm(gradients) -> Float[Array, ""]:
     """The global norm."""
-    return optax.global_norm(gradients)
+    return optax.tree.norm(gradients)

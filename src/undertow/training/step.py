@@ -12,14 +12,7 @@ from undertow.data.batches import TrialArrays
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
 from undertow.training.objective import Objective, ramps, weigh
-from undertow.training.optimiser import (
-    LOSS_SCALE,
-    Optimiser,
-    apply,
-    gradient_norm,
-    learning_rate,
-    transformation,
-)
+from undertow.training.optimiser import LOSS_SCALE, Optimiser, apply, direct, gradient_norm, learning_rate
 from undertow.training.state import TrainState
 
 
@@ -90,7 +83,7 @@ def step(
     norm = gradient_norm(gradients)
     is_finite = jnp.isfinite(norm) & jnp.isfinite(metrics["total"])
     parameters, rest = eqx.partition(state.model, eqx.is_inexact_array)
-    directions, optimiser = transformation(plan.optimiser).update(gradients, state.optimiser)
+    directions, optimiser = direct(plan.optimiser, gradients, state.optimiser)
     rate = learning_rate(
         plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
     )
