@@ -13,7 +13,7 @@ Trials (an `xarray.Dataset`)::
     start_time    (trial)                   optional: seconds on the session's clock of the first bin's left edge
     held_out      (neuron)                  bool: never shown to an encoder
     forward       (time)                    bool: to be forecast, never shown to an encoder
-    behaviour     (trial, time, behaviour)  optional; coordinate `behaviour` names the channels
+    behaviour     (trial, time, behaviour_channel)  optional; the coordinate `behaviour_channel` names the channels
     inputs        (trial, time, input)      optional: known inputs
     true_rates    (trial, time, neuron)     simulations only, Hz
     true_latents  (trial, time, latent)     simulations only
@@ -40,7 +40,7 @@ SPLITS = ("train", "valid", "test")
 
 COUNTS_AXES = ("trial", "time", "neuron")
 OPTIONAL_VARIABLES = {
-    "behaviour": ("trial", "time", "behaviour"),
+    "behaviour": ("trial", "time", "behaviour_channel"),
     "inputs": ("trial", "time", "input"),
     "true_rates": COUNTS_AXES,
     "true_latents": ("trial", "time", "latent"),
@@ -52,7 +52,7 @@ ESTIMATE_VARIABLES = {
     "latents": ("trial", "time", "latent"),
     "initial_condition": ("trial", "initial"),
     "inferred_inputs": ("trial", "time", "inferred_input"),
-    "code": ("trial", "code"),
+    "code": ("trial", "code_dimension"),
 }
 
 
@@ -83,7 +83,8 @@ def check_trials(trials: xr.Dataset) -> xr.Dataset:
 
 def _faults(trials: xr.Dataset) -> Iterable[str]:
     if "counts" not in trials:
-        yield f"These trials have no variable 'counts' (found {list(trials.data_vars)}); build them with undertow.trials(array, bin_width=...)."
+        found = list(trials.data_vars)
+        yield f"These trials have no variable 'counts' (found {found}); build them with undertow.trials(array, bin_width=...)."
         return
     yield from _axis_faults(trials)
     yield from _coordinate_faults(trials)
@@ -97,7 +98,8 @@ def _axis_faults(trials: xr.Dataset) -> Iterable[str]:
         if name in trials and trials[name].dims != axes:
             yield f"'{name}' has the axes {trials[name].dims}, but must have {axes}; transpose or rename them."
     if trials.counts.dtype != np.float32:
-        yield f"'counts' are {trials.counts.dtype}, but must be float32 (NaN = not observed); convert them with .astype('float32')."
+        kind = trials.counts.dtype
+        yield f"'counts' are {kind}, but must be float32 (NaN = not observed); convert them with .astype('float32')."
 
 
 def _coordinate_faults(trials: xr.Dataset) -> Iterable[str]:
@@ -111,7 +113,8 @@ def _coordinate_faults(trials: xr.Dataset) -> Iterable[str]:
             return
     steps = np.diff(trials.time.values)
     if steps.size and np.abs(steps - bin_width).max() > 1e-3 * bin_width:
-        yield f"The bin centres in 'time' are not {bin_width} s apart (steps from {steps.min():.6g} to {steps.max():.6g} s); make them bin_width apart."
+        found = f"steps from {steps.min():.6g} to {steps.max():.6g} s"
+        yield f"The bin centres in 'time' are not {bin_width} s apart ({found}); make them bin_width apart."
     ids, repeats = np.unique(trials.neuron.values, return_counts=True)
     if (repeats > 1).any():
         yield f"The neuron id {ids[repeats > 1][0]!r} stands for more than one neuron; give each neuron an id of its own."

@@ -21,7 +21,7 @@ def trials():
     simulated = SYSTEMS["chaotic-rnn"](neurons=20, conditions=12, repeats=10, bins=40, pulses=True)
     behaviour = simulated.true_latents.values[:, :, :2].copy()
     behaviour[0, :4] = np.nan
-    return simulated.assign(behaviour=(("trial", "time", "behaviour"), behaviour)).assign_coords(
+    return simulated.assign(behaviour=(("trial", "time", "behaviour_channel"), behaviour)).assign_coords(
         held_out=("neuron", np.arange(20) % 4 == 0), forward=("time", np.arange(40) >= 35)
     )
 

@@ -76,9 +76,9 @@ def test_facts_name_what_is_silent_and_missing():
 
 def test_channels_are_named_where_they_have_names():
     trials = make_trials(trials=4, bins=6, neurons=3)
-    trials["behaviour"] = (("trial", "time", "behaviour"), np.zeros((4, 6, 2)))
+    trials["behaviour"] = (("trial", "time", "behaviour_channel"), np.zeros((4, 6, 2)))
     trials["inputs"] = (("trial", "time", "input"), np.zeros((4, 6, 1)))
-    trials = trials.assign_coords(behaviour_channel=("behaviour", ["vx", "vy"]))
+    trials = trials.assign_coords(behaviour_channel=("behaviour_channel", ["vx", "vy"]))
     facts = dict(summary.facts(trials))
     assert facts["Channels of behaviour"] == "2: vx, vy"
     assert facts["Channels of inputs"] == "1"

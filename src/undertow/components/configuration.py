@@ -11,7 +11,7 @@ from undertow.vocabulary import UndertowError, closest
 class Configuration(BaseModel):
     """A section of a recipe, under the name `section`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     section: ClassVar[str]
 

@@ -132,24 +132,37 @@ def dropout_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) ->
 def move_spikes(
     counts: Float[Array, "time neuron"], jitter: Array, shift: Array, *, key: Key[Array, ""]
 ) -> Float[Array, "time neuron"]:
-    """Move every entry's counts by up to `jitter` bins, reflected at the trial's ends, after shifting the neuron as a whole.
+    """Move every entry's counts by up to `jitter` bins, after shifting the neuron as a whole.
 
     The shift of a neuron is N(0, shift^2) bins, rounded and cut at two standard deviations; the bins that it uncovers repeat
-    the edge. The counts of one entry move together. Missing entries stay where they are.
+    the edge. The counts of one entry move together. Missing entries stay where they are and nothing crosses them: counts that
+    would are reflected, as at the trial's ends.
     """
     shift_key, jitter_key = jax.random.split(key)
     time, neurons = counts.shape
     bins = jnp.arange(time)[:, None]
     offsets = jnp.round(jnp.clip(shift * jax.random.normal(shift_key, (1, neurons)), -2 * shift, 2 * shift))
-    source = jnp.clip(bins - offsets.astype(jnp.int32), 0, time - 1)
     is_missing = jnp.isnan(counts)
+    first, last = _stretch(is_missing)
+    source = jnp.clip(bins - offsets.astype(jnp.int32), first, last)
     shifted = jnp.take_along_axis(jnp.where(is_missing, 0.0, counts), source, axis=0)
     steps = jnp.floor(jax.random.uniform(jitter_key, counts.shape) * (2 * jitter + 1)) - jitter
-    landed = jnp.abs(bins + steps.astype(jnp.int32))
-    landed = jnp.where(landed >= time, 2 * (time - 1) - landed, landed)
+    landed = first + jnp.abs(bins + steps.astype(jnp.int32) - first)
+    landed = jnp.clip(last - jnp.abs(last - landed), first, last)
     moved = (
         jnp.zeros_like(shifted)
         .at[landed, jnp.broadcast_to(jnp.arange(neurons)[None], counts.shape)]
         .add(shifted)
     )
     return jnp.where(is_missing, jnp.nan, moved)
+
+
+def _stretch(
+    is_missing: Bool[Array, "time neuron"],
+) -> tuple[Int[Array, "time neuron"], Int[Array, "time neuron"]]:
+    """The first and the last bin of the stretch without missing entries that each entry lies in; a missing entry's own bin."""
+    time = is_missing.shape[0]
+    bins = jnp.broadcast_to(jnp.arange(time)[:, None], is_missing.shape)
+    first = jax.lax.cummax(jnp.where(is_missing, bins + 1, 0))
+    last = jax.lax.cummin(jnp.where(is_missing, bins - 1, time - 1), reverse=True)
+    return jnp.where(is_missing, bins, first), jnp.where(is_missing, bins, last)

@@ -12,7 +12,17 @@ import pandas as pd
 
 from undertow.vocabulary import ESTIMATE_VARIABLES, OPTIONAL_VARIABLES
 
-_AXES = {"trial", "time", "neuron", "input", "behaviour", "latent", "factor", "inferred_input", "initial"}
+_AXES = {
+    "trial",
+    "time",
+    "neuron",
+    "input",
+    "behaviour_channel",
+    "latent",
+    "factor",
+    "inferred_input",
+    "initial",
+}
 _FLAGS = {"counts", "split", "held_out", "forward", "start_time", "behaviour_channel", "input_channel"}
 _TAKEN = _AXES | _FLAGS | set(OPTIONAL_VARIABLES) | set(ESTIMATE_VARIABLES)
 

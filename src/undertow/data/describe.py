@@ -110,7 +110,7 @@ def _names(trials: xr.Dataset, variable: str) -> list[str]:
     if variable not in trials.variables:
         return []
     axis = trials[variable].dims[2]
-    channels = trials.coords.get(f"{axis}_channel", np.arange(trials.sizes[axis]))
+    channels = trials.coords.get(f"{axis.removesuffix('_channel')}_channel", np.arange(trials.sizes[axis]))
     return [str(channel) for channel in np.asarray(channels)]
 
 

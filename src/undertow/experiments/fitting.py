@@ -51,18 +51,18 @@ def fit(
         The fitted model with the weights of the best epoch.
 
     Raises:
-        UndertowError: trials that the model cannot explain, a folder that holds another run or can't be written.
+        UndertowError: trials that the model cannot explain, choices that contradict each other, a folder that holds another run
+            or can't be written.
     """
     recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections)
     trials, folder = check_trials(trials), Path(out)
     check_support(recipe.model.observation, trials)
-    data = training_arrays(trials)
+    data, corruption = training_arrays(trials), _corruption(recipe, trials)
+    loop.check(recipe.choices, corruption)
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
     if _prepare(folder, recipe, provenance):
         return open_run(folder)
-    result = loop.fit(
-        recipe.choices, data, _corruption(recipe, trials), folder, seed=recipe.seed, listen=listen
-    )
+    result = loop.fit(recipe.choices, data, corruption, folder, seed=recipe.seed, listen=listen)
     fitted = Fitted(folder, recipe, result.state.best_model, Session.of(trials), _outcome(folder, result))
     fitted.save()
     return fitted

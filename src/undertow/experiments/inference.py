@@ -36,6 +36,8 @@ def infer(
 
     Rates are averaged after the exponential, in Hz, for every neuron the model knows; bins after a trial's end are NaN.
     """
+    if samples < 1:
+        raise UndertowError(f"The estimate is asked for from {samples} posterior samples; take 1 or more.")
     trials = for_session(check_trials(trials), session)
     chunks = _chunks(model, trials, samples=samples, seed=seed)
     coordinates = xr.Dataset(coords=trials.coords, attrs=_attributes(trials, samples))
@@ -96,9 +98,7 @@ def _chunks(model: Model, trials: xr.Dataset, *, samples: int, seed: int) -> Ite
     for begin in range(0, count, size):
         chunk = batches.arrays(trials, slice(begin, begin + size))
         kept = len(chunk.counts)
-        padded = jax.tree.map(
-            lambda array: np.pad(array, [(0, size - kept)] + [(0, 0)] * (array.ndim - 1)), chunk
-        )  # noqa: B023
+        padded = batches.TrialArrays(*(_filled(array, size) for array in chunk))
         means, deviations = posterior(arrays, padded, key)
         yield _dataset(
             {name: np.array(value[:kept]) for name, value in means.items()},
@@ -106,6 +106,11 @@ def _chunks(model: Model, trials: xr.Dataset, *, samples: int, seed: int) -> Ite
             trials.isel(trial=slice(begin, begin + kept)),
             chunk.counts,
         )
+
+
+def _filled(array: np.ndarray, size: int) -> np.ndarray:
+    """The array with zeros behind it along the trials, up to `size`."""
+    return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 def _posterior(static, samples: int, arrays, chunk: batches.TrialArrays, key):

@@ -12,9 +12,9 @@
 A recipe file needs to hold only what differs from the defaults. Those that come with undertow are in recipes/.
 """
 
-import json
 import tomllib
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -82,11 +82,15 @@ def from_document(document: dict[str, Any]) -> Recipe:
     if model not in MODELS:
         raise UndertowError(f"The recipe asks for the model '{model}'; {closest(str(model), MODELS)}")
     known = ["model", "seed", model, *SECTIONS]
-    for name in document:
+    for name, value in document.items():
         if name not in known:
             raise UndertowError(f"The recipe has no section or key '{name}'; {closest(name, known)}")
+        if name not in ("model", "seed") and not isinstance(value, dict):
+            raise UndertowError(
+                f"The recipe's '{name}' is {value!r}, but is a section with keys of its own; write {name}.key=value."
+            )
     seed = document.get("seed", 0)
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UndertowError(f"The recipe's seed is {seed!r}, but must be a whole number of zero or more.")
     sections = {name: build(**document.get(name, {})) for name, build in SECTIONS.items()}
     return Recipe(model=MODELS[model](**document.get(model, {})), seed=seed, **sections)
@@ -119,7 +123,7 @@ def with_settings(document: dict[str, Any], settings: Iterable[str]) -> dict[str
     Raises:
         UndertowError: a setting that is not of the form section.key=value.
     """
-    result = json.loads(json.dumps(document))
+    result = deepcopy(document)
     for setting in settings:
         name, equals, value = setting.partition("=")
         *sections, key = name.strip().split(".")
@@ -130,6 +134,10 @@ def with_settings(document: dict[str, Any], settings: Iterable[str]) -> dict[str
         target = result
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise UndertowError(
+                    f"The setting '{setting}' is not understood: '{section}' is a value and no section; write {section}=value."
+                )
         target[key] = _value(value.strip())
     return result
 

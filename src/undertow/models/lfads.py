@@ -44,8 +44,8 @@ class LFADS(ModelConfig):
 
     section: ClassVar[str] = "lfads"
     weights: ClassVar[dict[str, float]] = {
-        "kl_initial_condition": 1.0,
-        "kl_inputs": 1.0,
+        "kl_initial_condition": 0.1,
+        "kl_inputs": 0.1,
         "generator_penalty": 0.01,
         "controller_penalty": 0.01,
     }
@@ -65,15 +65,15 @@ class LFADS(ModelConfig):
     initial_segment: int = Field(
         0, ge=0, description="Bins that the initial condition is read from; 0 for the whole trial"
     )
-    causal: bool = Field(False, description="Encode forward in time only")
+    causal: bool = Field(default=False, description="Encode forward in time only")
     variational: bool = Field(
-        True, description="Sample the posteriors; otherwise their means pass and no KL is asked"
+        default=True, description="Sample the posteriors; otherwise their means pass and no KL is asked"
     )
     initial_condition_prior: Literal["gaussian", "student_t", "none"] = "gaussian"
     input_prior: PriorKind = "autoregressive"
     observation: ObservationKind = "poisson"
     read_in: int = Field(0, ge=0, description="Width of a linear map before the encoders; 0 for none")
-    log_counts: bool = Field(False, description="Encoders see log(1 + counts)")
+    log_counts: bool = Field(default=False, description="Encoders see log(1 + counts)")
     known_inputs_to: Literal["generator", "encoders", "both"] = "generator"
     dropout_rate: float = Field(
         0.05, ge=0, lt=1, description="Ordinary dropout of encoder, controller and generator outputs"

@@ -76,9 +76,9 @@ def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
 def _channels(trials: xr.Dataset) -> list[tuple[str, str]]:
     """How many channels of behaviour and of known inputs there are, and the names of the first eight."""
     pairs = []
-    for name, axis in (("behaviour", "behaviour"), ("inputs", "input")):
+    for name, axis in (("behaviour", "behaviour_channel"), ("inputs", "input")):
         if name in trials:
-            names = trials.coords.get(f"{axis}_channel", xr.DataArray([])).values[:8]
+            names = trials.coords.get(f"{axis.removesuffix('_channel')}_channel", xr.DataArray([])).values[:8]
             listed = ", ".join(str(channel) for channel in names)
             pairs.append(
                 (f"Channels of {name}", f"{trials.sizes[axis]:,}" + (f": {listed}" if listed else ""))

@@ -5,6 +5,7 @@ the same structure, which the configuration beside it rebuilds.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -37,14 +38,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if os.access(path.parent, os.W_OK) else None
+        with suppress(OSError):
+            temporary.unlink()
         raise UndertowError(
             f"Could not write {path}: {error.strerror or error}; free space there or choose another folder with --out."
         ) from error
 
 
 def read(path: Path, like):
-    """The pytree `like` with its arrays taken from the file, and the strings stored with it.
+    """The pytree `like` (of arrays, or of their shapes) with its arrays taken from the file, and the strings stored with it.
 
     Raises:
         UndertowError: if the file is no such file, or holds other arrays than `like`.
@@ -61,9 +63,10 @@ def read(path: Path, like):
             "configuration or an older version."
         )
     for name, leaf in expected.items():
-        if stored[name].shape != _plain(leaf).shape:
+        if stored[name].shape != _shape(leaf):
             raise UndertowError(
-                f"{path} does not fit this model: '{name}' has shape {stored[name].shape}, the model wants {_plain(leaf).shape}."
+                f"{path} does not fit this model: '{name}' has shape {stored[name].shape}, the model wants {_shape(leaf)}; it "
+                "belongs to another configuration or an older version."
             )
     return jax.tree_util.tree_map_with_path(
         lambda key_path, leaf: _like(stored[_name(key_path)], leaf) if _is_array(leaf) else leaf, like
@@ -75,11 +78,15 @@ def _array_leaves(tree):
 
 
 def _is_array(leaf) -> bool:
-    return isinstance(leaf, (jax.Array, np.ndarray))
+    return isinstance(leaf, (jax.Array, np.ndarray, jax.ShapeDtypeStruct))
 
 
 def _is_key(leaf) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _shape(leaf) -> tuple[int, ...]:
+    return jax.eval_shape(jax.random.key_data, leaf).shape if _is_key(leaf) else leaf.shape
 
 
 def _plain(leaf) -> np.ndarray:

@@ -21,7 +21,7 @@ SMOOTHING = 0.3
 
 
 class Counted(NamedTuple):
-    """Which entries of a validation trial the selection score is computed on."""
+    """Which observed entries of a validation trial the selection score is computed on."""
 
     neuron: Array
     time: Array
@@ -33,7 +33,8 @@ Epoch = Callable[[TrainState, TrialArrays, TrialArrays], tuple[TrainState, dict[
 def build(plan: Plan, counted: Counted | None) -> Epoch:
     """The function of one epoch, to be compiled or mapped over members. It counts how often it is traced in `.traces`.
 
-    `counted` narrows the selection score to some entries; None for all (with sample validation, all that it left out).
+    `counted` names the entries of the selection score; None for all that validation counts (with sample validation, all that
+    it left out).
     """
 
     def epoch(
@@ -104,8 +105,8 @@ def _validation_sums(
     by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys)
     score, reconstruction = corrupted, by_trial["reconstruction"]
     if counted is not None:
-        is_counted = (counted.neuron[None, :] & counted.time[:, None])[None]
-        score = corrupted._replace(weight=jnp.where(is_counted, corrupted.weight, 0.0))
+        is_counted = (counted.neuron[None, :] & counted.time[:, None])[None] & jnp.isfinite(corrupted.target)
+        score = corrupted._replace(weight=is_counted.astype(jnp.float32))
         reconstruction = terms_of_batch(model, plan, score, batch.inputs, silent, keys)["reconstruction"]
     return {
         "terms": {name: jnp.sum(weight * value) for name, value in by_trial.items()},
@@ -154,14 +155,14 @@ def _conclude(
 
 
 def _select(selection: Selection, score: Float[Array, ""], epoch: Array, ramps_are_up: Array):
-    """The smoothed score, and whether it is the best since the ramps ended."""
+    """The smoothed score, and whether these weights are to be kept: the best since the ramps ended, the latest before."""
     before = jnp.where(jnp.isfinite(selection.smoothed), selection.smoothed, score)
     smoothed = SMOOTHING * before + (1 - SMOOTHING) * score
-    is_best = ramps_are_up & jnp.isfinite(smoothed) & (smoothed < selection.best)
+    is_best = jnp.isfinite(smoothed) & (~ramps_are_up | (smoothed < selection.best))
     return (
         Selection(
             jnp.where(jnp.isfinite(score), smoothed, selection.smoothed),
-            jnp.where(is_best, smoothed, selection.best),
+            jnp.where(is_best & ramps_are_up, smoothed, selection.best),
             jnp.where(is_best, epoch, selection.best_epoch).astype(jnp.int32),
         ),
         is_best,

@@ -5,13 +5,22 @@ import math
 from pathlib import Path
 
 from undertow.training.checkpoint import write_bytes
+from undertow.vocabulary import UndertowError
 
 
 def append(path: Path, line: dict[str, float]) -> None:
-    """Add one line; what is not a finite number is stored as null."""
-    finite = {name: value if math.isfinite(value) else None for name, value in line.items()}
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(finite) + "\n")
+    """Add one line; what is not a finite number is stored as null.
+
+    Raises:
+        UndertowError: if the folder cannot be written or the disk is full.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(_text(line))
+    except OSError as error:
+        raise UndertowError(
+            f"Could not write {path}: {error.strerror or error}; free space there, then the same command goes on."
+        ) from error
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -31,8 +40,9 @@ def read(path: Path) -> list[dict[str, float]]:
 def rewind(path: Path, epochs: int) -> None:
     """Forget the lines from epoch `epochs` on: the run goes on from there."""
     kept = [line for line in read(path) if line["epoch"] < epochs]
-    text = "".join(
-        json.dumps({name: value if math.isfinite(value) else None for name, value in line.items()}) + "\n"
-        for line in kept
-    )
-    write_bytes(path, text.encode())
+    write_bytes(path, "".join(_text(line) for line in kept).encode())
+
+
+def _text(line: dict[str, float]) -> str:
+    finite = {name: value if math.isfinite(value) else None for name, value in line.items()}
+    return json.dumps(finite) + "\n"

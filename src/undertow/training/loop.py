@@ -36,6 +36,7 @@ SELECTED_ON = {
     "held_out": "the likelihood of the held-out neurons of the validation trials",
     "sample_validation": "the likelihood of the entries of the validation trials that sample validation never showed",
 }
+NOT_SELECTED = "nothing, because the run ended before its ramps: the last weights were kept"
 
 
 class Training(Configuration):
@@ -43,8 +44,8 @@ class Training(Configuration):
 
     section: ClassVar[str] = "training"
 
-    epochs: int = Field(500, ge=1, description="At most so many passes over the training trials")
-    batch_size: int = Field(128, ge=1, description="Trials an update; fewer if there are fewer")
+    epochs: int = Field(300, ge=1, description="At most so many passes over the training trials")
+    batch_size: int = Field(64, ge=1, description="Trials an update; fewer if there are fewer")
     patience: int = Field(
         100, ge=1, description="Stop when the selection score has not improved for so long, ramps excluded"
     )
@@ -107,7 +108,7 @@ def fit(
     train, valid = (jax.tree.map(jnp.asarray, arrays) for arrays in data)
     select_on = _selection(choices, corruption)
     plan = plan_of(choices, corruption, data[0])
-    epoch = build(plan, _counted(select_on, corruption))
+    epoch = build(plan, _counted(select_on, choices, corruption))
     state, seconds = resume(folder, beginning(choices, data[0], seed=seed))
     changing, static = eqx.partition(state, eqx.is_array)
     compiled = jax.jit(
@@ -133,7 +134,18 @@ def fit(
             save(folder, state, seconds)
             last_saved = time.monotonic()
         listen(Progress(number, choices.training.epochs, seconds, line))
-    return Result(state, SELECTED_ON[select_on], epoch.traces)
+    has_selected = bool(jnp.isfinite(state.selection.best))
+    return Result(state, SELECTED_ON[select_on] if has_selected else NOT_SELECTED, epoch.traces)
+
+
+def check(choices: Choices, corruption: Corruption) -> None:
+    """Find contradictions in the choices before anything is written.
+
+    Raises:
+        UndertowError: a weight of no term of the model, or selection on entries that do not exist.
+    """
+    choices.objective.weights_for(choices.model.weights)
+    _selection(choices, corruption)
 
 
 def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Plan:
@@ -210,8 +222,8 @@ def _selection(choices: Choices, corruption: Corruption) -> str:
         select_on = "sample_validation" if choices.corruption.sample_validation > 0 else select_on
     if select_on == "held_out" and not has_held_out:
         raise UndertowError(
-            "The recipe selects on held-out neurons (training.select_on = 'held_out'), but no neuron of these trials is held out; "
-            "hold some out with undertow.hold_out(trials, neurons=0.25) or `undertow convert --hold-out 0.25`."
+            "The recipe selects on held-out neurons (training.select_on = 'held_out'), but no neuron of these trials is held "
+            "out; hold some out with undertow.hold_out(trials, neurons=0.25) or `undertow convert --hold-out 0.25`."
         )
     if select_on == "sample_validation" and choices.corruption.sample_validation == 0:
         raise UndertowError(
@@ -220,11 +232,13 @@ def _selection(choices: Choices, corruption: Corruption) -> str:
     return select_on
 
 
-def _counted(select_on: str, corruption: Corruption) -> Counted | None:
-    if select_on not in ("held_in", "held_out"):
+def _counted(select_on: str, choices: Choices, corruption: Corruption) -> Counted | None:
+    is_what_validation_counts = select_on == "all" and choices.corruption.sample_validation == 0
+    if select_on == "sample_validation" or is_what_validation_counts:
         return None
-    neuron = corruption.held_out if select_on == "held_out" else ~corruption.held_out
-    return Counted(jnp.asarray(neuron), jnp.ones_like(corruption.forward))
+    held_out = corruption.held_out
+    neurons = {"all": jnp.ones_like(held_out), "held_in": ~held_out, "held_out": held_out}
+    return Counted(neurons[select_on], jnp.ones_like(corruption.forward))
 
 
 def _stop_if_lost(state: TrainState, line: dict[str, float]) -> None:

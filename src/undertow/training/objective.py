@@ -27,8 +27,8 @@ class Objective(Configuration):
         default_factory=dict, description="Weight by term; others keep the model's default"
     )
     ramp_start: int = Field(0, ge=0, description="Epoch at which the ramps begin")
-    kl_ramp: int = Field(80, ge=0, description="Epochs over which the KL terms rise to their weights")
-    penalty_ramp: int = Field(80, ge=0, description="Epochs over which the penalties rise to their weights")
+    kl_ramp: int = Field(20, ge=0, description="Epochs over which the KL terms rise to their weights")
+    penalty_ramp: int = Field(20, ge=0, description="Epochs over which the penalties rise to their weights")
 
     @property
     def ramps_end(self) -> int:

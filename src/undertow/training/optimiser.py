@@ -27,7 +27,7 @@ class Optimiser(Configuration):
     max_gradient_norm: float = Field(
         200.0, gt=0, description="Global norm at which the gradient of the scaled loss is clipped"
     )
-    schedule: Literal["constant", "plateau", "cosine"] = "plateau"
+    schedule: Literal["constant", "plateau", "cosine"] = "cosine"
     warm_up: int = Field(0, ge=0, description="Updates over which the learning rate rises from 0")
     plateau_factor: float = Field(
         0.95, gt=0, le=1, description="Multiplies the learning rate when the score stalls"
@@ -58,7 +58,7 @@ def follow_plateau(optimiser: Optimiser, plateau: Plateau, score: Float[Array, "
     stalls = waited > optimiser.plateau_patience
     return Plateau(
         jnp.where(stalls, plateau.scale * optimiser.plateau_factor, plateau.scale),
-        jnp.minimum(plateau.best, score),
+        jnp.where(is_better, score, plateau.best),
         jnp.where(stalls, 0, waited).astype(jnp.int32),
     )
 
@@ -88,14 +88,13 @@ def direct(optimiser: Optimiser, gradients, state):
 
 
 def apply(parameters, directions, rate: Array, weight_decay: Array):
-    """parameters - rate (direction + decay * kernel)."""
-    return jax.tree.map(
-        lambda value, direction: (
-            value - rate * (direction + (weight_decay * value if value.ndim > 1 else 0.0))
-        ),
-        parameters,
-        directions,
-    )
+    """parameters - rate (direction + decay * parameter), where the parameter's name ends in "kernel"; no decay elsewhere."""
+
+    def move(path, value, direction):
+        is_kernel = jax.tree_util.keystr(path, simple=True).endswith("kernel")
+        return value - rate * (direction + weight_decay * value if is_kernel else direction)
+
+    return jax.tree_util.tree_map_with_path(move, parameters, directions)
 
 
 def gradient_norm(gradients) -> Float[Array, ""]:
