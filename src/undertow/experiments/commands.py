@@ -144,4 +144,5 @@ def _notes(trials: xr.Dataset) -> list[str]:
 
 def _size(trials: xr.Dataset) -> str:
     sizes = trials.sizes
-    return f"{sizes['trial']} trials of {sizes['neuron']} neurons, up to {sizes['time']} bins of {trials.attrs['bin_width'] * 1e3:g} ms,"
+    bins = f"{sizes['time']} bins of {trials.attrs['bin_width'] * 1e3:g} ms"
+    return f"{sizes['trial']} trials of {sizes['neuron']} neurons, up to {bins},"

@@ -106,8 +106,8 @@ def check_support(observation: str, trials: xr.Dataset) -> None:
         if is_outside.any():
             time, neuron = np.argwhere(is_outside)[0]
             raise UndertowError(
-                f"Trial {trial}, bin {time}, neuron {trials.neuron.values[neuron]} holds {counts[time, neuron]:g}, but the observation "
-                f"'{observation}' explains {words} only; mend the counts or choose another observation with --set "
+                f"Trial {trial}, bin {time}, neuron {trials.neuron.values[neuron]} holds {counts[time, neuron]:g}, but the "
+                f"observation '{observation}' explains {words} only; mend the counts or choose another observation with --set "
                 "MODEL.observation=..."
             )
 

@@ -56,8 +56,8 @@ def for_session(trials: xr.Dataset, session: "Session") -> xr.Dataset:
     bin_width = trials.attrs["bin_width"]
     if abs(bin_width - session.bin_width) > 1e-6 * session.bin_width:
         raise UndertowError(
-            f"These trials have bins of {bin_width:g} s, but the model was fitted to bins of {session.bin_width:g} s; convert the "
-            f"recording again with --bin-width {session.bin_width:g}."
+            f"These trials have bins of {bin_width:g} s, but the model was fitted to bins of {session.bin_width:g} s; "
+            f"convert the recording again with --bin-width {session.bin_width:g}."
         )
     inputs = trials.sizes.get("input", 0)
     if inputs != session.inputs:
@@ -70,8 +70,9 @@ def for_session(trials: xr.Dataset, session: "Session") -> xr.Dataset:
     unknown = [name for name in ids if name not in set(session.neurons)]
     if unknown:
         raise UndertowError(
-            f"These trials have {len(unknown)} of {len(ids)} neurons that the model was not fitted to (the first is {unknown[0]!r}; "
-            f"session '{trials.attrs.get('session')}', the model's is '{session.name}'); fit a model to this session."
+            f"These trials have {len(unknown)} of {len(ids)} neurons that the model was not fitted to (the first is "
+            f"{unknown[0]!r}; session '{trials.attrs.get('session')}', the model's is '{session.name}'); fit a model to this "
+            "session."
         )
     return _with_flags(trials.reindex(neuron=session.neurons), session)
 

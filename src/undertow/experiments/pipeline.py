@@ -73,8 +73,8 @@ def trials_of(fitted: Fitted, path: Path | None = None) -> xr.Dataset:
     trials = load(path)
     if fingerprint(trials) != provenance["trials_fingerprint"]:
         raise UndertowError(
-            f"The trials in '{path}' are not those that '{fitted.folder}' was fitted to (fingerprint {fingerprint(trials)} instead of "
-            f"{provenance['trials_fingerprint']}); give the same file with --trials."
+            f"The trials in '{path}' are not those that '{fitted.folder}' was fitted to (fingerprint "
+            f"{fingerprint(trials)} instead of {provenance['trials_fingerprint']}); give the same file with --trials."
         )
     return trials
 
