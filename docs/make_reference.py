@@ -40,8 +40,8 @@ model = "lfads"  # which model; its section has the same name
 seed = 0         # of everything random
 ```"""
 COMMAND_OPENING = """\
-`undertow COMMAND --help` says the same, in short. Every command exits with 0; with 1 and one sentence that says what was wrong and
-what to do (`--debug` adds where it came from); or with 2 for wrong usage. `undertow --version` names the version."""
+`undertow COMMAND --help` says the same, in short. Every command exits with 0; with 1 and one sentence that says what was wrong
+and what to do (`--debug` adds where it came from); or with 2 for wrong usage. `undertow --version` names the version."""
 PYTHON_OPENING = """\
 `import undertow as ut` costs nothing: each name is loaded when it is first used. Every error that is about you or your data is an
 `ut.UndertowError` of one sentence."""
