@@ -36,10 +36,14 @@ def update(size, backward):
     """A compiled update for this size, its state and its batch."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(0.2, (size["batch"], size["bins"], size["neurons"])).astype(np.float32)
-    data = TrialArrays(counts, np.zeros((*counts.shape[:2], 0), np.float32), np.arange(len(counts), dtype=np.int32))
+    data = TrialArrays(
+        counts, np.zeros((*counts.shape[:2], 0), np.float32), np.arange(len(counts), dtype=np.int32)
+    )
     model = LFADS(generator=size["generator"], factors=size["factors"], inferred_inputs=4, backward=backward)
     choices = Choices(model, Training(batch_size=size["batch"]), Optimiser(), Objective(), CorruptionConfig())
-    corruption = Corruption(jnp.zeros(size["neurons"], bool), jnp.zeros(size["bins"], bool), moves_spikes=False)
+    corruption = Corruption(
+        jnp.zeros(size["neurons"], bool), jnp.zeros(size["bins"], bool), moves_spikes=False
+    )
     plan, state = plan_of(choices, corruption, data), beginning(choices, data, seed=0)
     changing, static = eqx.partition(state, eqx.is_array)
 
@@ -71,7 +75,10 @@ def products(size):
         (batch, inputs + generator, 3 * generator),
         (batch, generator, factors),
     ]
-    arrays = [[(jnp.ones((r, n)), jnp.ones((n, m)), jnp.ones((r, m))) for r, n, m in group] for group in (whole, by_bin)]
+    arrays = [
+        [(jnp.ones((r, n)), jnp.ones((n, m)), jnp.ones((r, m))) for r, n, m in group]
+        for group in (whole, by_bin)
+    ]
 
     def forward_and_gradients(left, kernel, right):
         return (left @ kernel).sum() + (right @ kernel.T).sum()
@@ -98,7 +105,11 @@ def main():
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
     for size in SIZES:
-        runs = {"by hand": update(size, "by_hand"), "automatic": update(size, "automatic"), "products": products(size)}
+        runs = {
+            "by hand": update(size, "by_hand"),
+            "automatic": update(size, "automatic"),
+            "products": products(size),
+        }
         seconds = {name: [] for name in runs}
         for name in runs:
             jax.block_until_ready(runs[name]())
@@ -111,7 +122,9 @@ def main():
         print(", ".join(f"{name} {value}" for name, value in size.items()))
         for name, values in seconds.items():
             low, high = np.percentile(values, [10, 90])
-            print(f"  {name:<10} {middle[name]:8.1f} ms ({low:.1f} to {high:.1f})  {middle[name] / middle['products']:5.2f} x products")
+            print(
+                f"  {name:<10} {middle[name]:8.1f} ms ({low:.1f} to {high:.1f})  {middle[name] / middle['products']:5.2f} x products"
+            )
 
 
 if __name__ == "__main__":

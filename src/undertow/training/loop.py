@@ -164,11 +164,17 @@ def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Pla
 
 
 def beginning(choices: Choices, train: TrialArrays, *, seed: int) -> TrainState:
-    """The state before the first epoch."""
-    model_key, run_key = jax.random.split(jax.random.key(seed))
-    model = choices.model.build(summarise(train), key=model_key)
-    numbers = hyperparameters(choices.model, choices.optimiser, choices.objective, choices.corruption)
-    return start(model, numbers, choices.optimiser, key=run_key)
+    """The state before the first epoch: one compiled program, for many small ones would take longer to load."""
+    summary = summarise(train)
+
+    @eqx.filter_jit
+    def begin(key, mean, variance):
+        model_key, run_key = jax.random.split(key)
+        model = choices.model.build(summary._replace(mean=mean, variance=variance), key=model_key)
+        numbers = hyperparameters(choices.model, choices.optimiser, choices.objective, choices.corruption)
+        return start(model, numbers, choices.optimiser, key=run_key)
+
+    return begin(jax.random.key(seed), summary.mean, summary.variance)
 
 
 def summarise(train: TrialArrays) -> DataSummary:
