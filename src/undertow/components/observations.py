@@ -56,10 +56,9 @@ class NegativeBinomial(eqx.Module):
         """log NB(k; d, m)."""
         mean, dispersion = self.mean(parameters), self._dispersion(parameters)
         return (
-            gammaln(counts + dispersion)
-            - gammaln(dispersion)
+            _log_rising(dispersion, counts)
             - gammaln(counts + 1)
-            + counts * (parameters[..., 0] - jnp.log(dispersion + mean))
+            + counts * (parameters[..., 0] - jnp.log1p(mean / dispersion))
             - dispersion * jnp.log1p(mean / dispersion)
         )
 
@@ -210,6 +209,17 @@ def gamma_log_likelihood(shape, log_mean, values):
     """log of the Gamma density with that shape and mean."""
     log_rate = jnp.log(shape) - log_mean
     return shape * log_rate + (shape - 1) * jnp.log(values) - jnp.exp(log_rate) * values - gammaln(shape)
+
+
+def _log_rising(start, steps):
+    """log(Gamma(start + steps) / (Gamma(start) start^steps)).
+
+    From 30 on by Stirling's series, because the difference of two large logarithms would lose what matters in float32.
+    """
+    large = jnp.maximum(start, 30.0)
+    series = (large + steps - 0.5) * jnp.log1p(steps / large) - steps + (1 / (large + steps) - 1 / large) / 12
+    small = jnp.minimum(start, 30.0)
+    return jnp.where(start > 30.0, series, gammaln(small + steps) - gammaln(small) - steps * jnp.log(small))
 
 
 def _shape(log_shape):
