@@ -90,7 +90,7 @@ def _shape(leaf) -> tuple[int, ...]:
 
 
 def _plain(leaf) -> np.ndarray:
-    return np.ascontiguousarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
 
 
 def _like(stored: np.ndarray, leaf):

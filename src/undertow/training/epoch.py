@@ -97,7 +97,7 @@ def _validation_sums(
     weight: Array,
     *,
     keys,
-) -> dict[str, Array]:
+) -> dict[str, Array | dict[str, Array]]:
     model, numbers = member
     silent = {name: jnp.zeros_like(value) for name, value in numbers.model.items()}
     validated = jax.vmap(lambda counts, number: plan.corruption.validate(counts, numbers.corruption, number))

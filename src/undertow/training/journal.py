@@ -7,8 +7,10 @@ from pathlib import Path
 from undertow.training.checkpoint import write_bytes
 from undertow.vocabulary import UndertowError
 
+Line = dict[str, int | float]
 
-def append(path: Path, line: dict[str, float]) -> None:
+
+def append(path: Path, line: Line) -> None:
     """Add one line; what is not a finite number is stored as null.
 
     Raises:
@@ -23,7 +25,7 @@ def append(path: Path, line: dict[str, float]) -> None:
         ) from error
 
 
-def read(path: Path) -> list[dict[str, float]]:
+def read(path: Path) -> list[Line]:
     """All complete lines; null reads as NaN."""
     if not path.exists():
         return []
@@ -43,6 +45,6 @@ def rewind(path: Path, epochs: int) -> None:
     write_bytes(path, "".join(_text(line) for line in kept).encode())
 
 
-def _text(line: dict[str, float]) -> str:
+def _text(line: Line) -> str:
     finite = {name: value if math.isfinite(value) else None for name, value in line.items()}
     return json.dumps(finite) + "\n"

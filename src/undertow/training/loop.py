@@ -72,7 +72,7 @@ class Progress(NamedTuple):
     epoch: int
     epochs: int
     seconds: float
-    metrics: dict[str, float]
+    metrics: journal.Line
 
 
 class Result(NamedTuple):
@@ -247,7 +247,7 @@ def _counted(select_on: str, choices: Choices, corruption: Corruption) -> Counte
     return Counted(neurons[select_on], jnp.ones_like(corruption.forward))
 
 
-def _stop_if_lost(state: TrainState, line: dict[str, float]) -> None:
+def _stop_if_lost(state: TrainState, line: journal.Line) -> None:
     if int(state.failed_epochs) < FAILED_EPOCHS:
         return
     bad = [name for name, value in line.items() if name.startswith("train/") and not math.isfinite(value)]

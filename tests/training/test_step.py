@@ -1,0 +1,98 @@
+"""One update against the same computed in the open, and the updates that are skipped."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_model import Tiny, choices, corruption, same_bits, trial_arrays
+
+from undertow.training.loop import beginning, plan_of
+from undertow.training.optimiser import LOSS_SCALE
+from undertow.training.step import loss, step
+
+DATA = trial_arrays()
+BATCH = jax.tree.map(jnp.asarray, DATA)
+
+
+def begun(**sections):
+    chosen = choices(**sections)
+    return plan_of(chosen, corruption(), DATA), beginning(chosen, DATA, seed=1)
+
+
+def once(plan, state, batch=BATCH, seed=3):
+    changing, static = eqx.partition(state, eqx.is_array)
+
+    @jax.jit
+    def one(changing, batch):
+        after, metrics = step(plan, eqx.combine(changing, static), batch, key=jax.random.key(seed))
+        return eqx.filter(after, eqx.is_array), metrics
+
+    after, metrics = one(changing, batch)
+    return eqx.combine(after, static), metrics
+
+
+def test_sizes_of_an_epoch():
+    plan, _ = begun()
+    assert (plan.batch_size, plan.updates) == (5, 2)
+    assert plan.entries == pytest.approx(np.isfinite(DATA.counts).sum() / 12)
+    assert plan_of(choices(training={"batch_size": 99}), corruption(), DATA).batch_size == 12
+
+
+def test_the_loss_is_what_the_objective_says():
+    plan, state = begun(
+        model=Tiny(noise=0.0), corruption={"coordinated_dropout": 0.0}, objective={"kl_ramp": 3}
+    )
+    value, metrics = loss(
+        state.model, plan, state.hyperparameters, BATCH, jnp.int32(0), key=jax.random.key(0)
+    )
+    reconstruction, divergence = [], []
+    for counts, inputs in zip(DATA.counts, DATA.inputs, strict=True):
+        seen = corruption().conceal(jnp.asarray(counts))
+        code, parameters = state.model.parameters(seen, jnp.asarray(inputs), 0.0)
+        log_rates, is_observed = np.asarray(parameters)[..., 0], np.isfinite(counts)
+        factorials = np.vectorize(lambda count: np.log(np.arange(1, count + 1)).sum())(
+            np.where(is_observed, counts, 0)
+        )
+        entry = np.exp(log_rates) - np.where(is_observed, counts, 0) * log_rates + factorials
+        reconstruction.append(entry[is_observed].sum() / plan.entries)
+        divergence.append(0.5 * (np.asarray(code) ** 2).sum() / plan.entries)
+    penalty = 0.5 * (np.asarray(state.model.up.kernel) ** 2).mean()
+    expected = np.mean(reconstruction) + 0.25 * np.mean(divergence) + 0.5 * 0.1 * penalty
+    np.testing.assert_allclose(metrics["total"], expected, rtol=1e-4)
+    np.testing.assert_allclose(value, LOSS_SCALE * expected, rtol=1e-4)
+
+
+def test_a_step_moves_and_counts():
+    plan, state = begun()
+    after, metrics = once(plan, state)
+    assert int(after.update) == 1
+    assert int(after.skipped) == 0
+    assert metrics["is_finite"] == 1
+    assert not same_bits(after.model, state.model)
+
+
+@pytest.mark.parametrize("fault", ["a huge count", "weights that are no numbers"])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(fault):
+    plan, state = begun(corruption={"coordinated_dropout": 0.0})
+    batch = BATCH
+    if fault == "a huge count":
+        batch = BATCH._replace(counts=BATCH.counts.at[0, 0, 0].set(1e30))
+    else:
+        state = state._replace(
+            model=eqx.tree_at(lambda m: m.up.kernel, state.model, jnp.full((2, 4), jnp.nan))
+        )
+    after, metrics = once(plan, state, batch)
+    assert metrics["is_finite"] == 0
+    assert int(after.skipped) == 1
+    assert same_bits(after.model, state.model)
+    assert same_bits(after.optimiser, state.optimiser)
+    recovered, _ = once(plan, begun()[1]._replace(optimiser=after.optimiser))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter(recovered.model, eqx.is_array)))
+
+
+def test_another_key_gives_another_corruption():
+    plan, state = begun()
+    first, second, other = (once(plan, state, seed=seed)[0].model for seed in (1, 1, 2))
+    assert same_bits(first, second)
+    assert not same_bits(first, other)
