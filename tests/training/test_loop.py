@@ -72,8 +72,8 @@ def test_a_run_that_cannot_recover_names_the_term(tmp_path):
 
 
 def test_a_trial_that_spoils_some_steps_does_not_stop_the_run(tmp_path):
-    spoiled = TRAIN._replace(counts=TRAIN.counts.copy())
-    spoiled.counts[3, 0, 0] = 1e18
+    spoiled = TRAIN._replace(inputs=TRAIN.inputs.copy())
+    spoiled.inputs[3, 0, 0] = np.inf
     result = fit(tmp_path, choices(training={"epochs": 8}), data=(spoiled, VALID))
     assert 0 < int(result.state.skipped) < 16
     assert int(result.state.epoch) == 8
