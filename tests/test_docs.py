@@ -152,8 +152,10 @@ def check_call(node: ast.Call) -> None:
     assert takes_any or {keyword.arg for keyword in node.keywords} <= known, ast.unparse(node)
 
 
-def test_recipes_are_accepted():
+def test_recipes_are_accepted_and_named():
+    how_to_fit = (ROOT / "docs" / "howto" / "fit.md").read_text(encoding="utf-8")
     for path in sorted((ROOT / "recipes").glob("*.toml")):
+        assert f"`{path.stem}`" in how_to_fit
         assert recipe.from_document(tomllib.loads(path.read_text())).document()["model"] == "lfads"
 
 
