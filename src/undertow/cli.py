@@ -251,9 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
         _say(_overview())
         return
     if name == "--version":
-        from importlib.metadata import version
-
-        _say(version("undertow"))
+        _say(_version())
         return
     if name not in COMMANDS:
         _complain(f"There is no command '{name}'; {closest(name, COMMANDS)}")
@@ -269,6 +267,15 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{reason}: {error.filename or 'a file'}; check the path and the space that is left.", rest)
     except MemoryError as error:
         _fail(f"The memory ran out ({error}); use fewer trials, wider bins or a smaller batch.", rest)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"undertow {version('undertow')}"
+    except PackageNotFoundError:
+        return "undertow from source, not installed"
 
 
 def _fail(sentence: str, arguments: list[str]) -> NoReturn:

@@ -79,7 +79,7 @@ def from_document(document: dict[str, Any]) -> Recipe:
         UndertowError: an unknown model, section or key (naming the closest), or a bad value.
     """
     model = document.get("model")
-    if model not in MODELS:
+    if not isinstance(model, str) or model not in MODELS:
         raise UndertowError(f"The recipe asks for the model '{model}'; {closest(str(model), MODELS)}")
     known = ["model", "seed", model, *SECTIONS]
     for name, value in document.items():
