@@ -15,17 +15,18 @@ SOURCE = ROOT / "src" / "undertow"
 
 MAY_IMPORT = {
     "vocabulary": (),
-    "data": ("vocabulary",),
+    "files": ("vocabulary",),
+    "data": ("vocabulary", "files"),
     "evaluation": ("vocabulary",),
     "components": ("vocabulary",),
     "models": ("vocabulary", "components"),
-    "training": ("vocabulary", "components", "models.base", "data.batches"),
+    "training": ("vocabulary", "files", "components", "models.base", "data.batches"),
     "search": ("vocabulary", "training", "models.base"),
     "analysis": ("vocabulary", "components", "models"),
     "streaming": ("vocabulary", "components", "models"),
-    "report": ("vocabulary", "evaluation"),
+    "report": ("vocabulary", "files", "evaluation"),
     "experiments": (
-        *("vocabulary", "data", "components", "models", "training", "search"),
+        *("vocabulary", "files", "data", "components", "models", "training", "search"),
         *("evaluation", "analysis", "streaming", "report"),
     ),
     "cli": ("experiments", "vocabulary"),

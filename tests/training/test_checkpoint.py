@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_model import choices, same_bits, trial_arrays
 
+from undertow import files
 from undertow.training import checkpoint, journal
 from undertow.training.loop import beginning
 from undertow.vocabulary import UndertowError
@@ -76,22 +77,22 @@ def test_other_arrays_are_named(tmp_path, like, message):
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
-    checkpoint.write_bytes(tmp_path / "file", b"before")
+    files.write_bytes(tmp_path / "file", b"before")
 
     def fail(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(UndertowError, match=r"Could not write .*file: No space left on device"):
-        checkpoint.write_bytes(tmp_path / "file", b"after")
+    with pytest.raises(UndertowError, match=r"file' can't be written \(No space left on device\)"):
+        files.write_bytes(tmp_path / "file", b"after")
     assert (tmp_path / "file").read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(UndertowError, match="Could not write"):
-        checkpoint.write_bytes(tmp_path / "run" / "recipe.toml", b"")
+    with pytest.raises(UndertowError, match="There is no folder .*run"):
+        files.write_bytes(tmp_path / "run" / "recipe.toml", b"")
     assert (tmp_path / "run").read_text() == "a file"
 
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
+from undertow.files import replacing
 from undertow.vocabulary import ESTIMATE_SCHEMA, SCHEMA, UndertowError, check_trials
 
 _ENGINE = "h5netcdf"
@@ -272,24 +271,10 @@ class _Temporary(io.FileIO):
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[_Temporary]:
-    """A file under a temporary name that takes the place of `path` when all went well, and vanishes otherwise."""
-    if not path.parent.is_dir():
-        raise UndertowError(
-            f"There is no folder '{path.parent}' to write '{path.name}' into; create it first."
-        )
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with _Temporary(temporary, "w+") as file:
-            yield file
-            file.check()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UndertowError(
-            f"'{path}' can't be written ({_reason(error)}); choose a folder with space that you may write to."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    """A file for HDF5 under a temporary name that takes the place of `path` when all went well."""
+    with replacing(path) as temporary, _Temporary(temporary, "w+") as file:
+        yield file
+        file.check()
 
 
 def _reason(error: Exception) -> str:

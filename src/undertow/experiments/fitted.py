@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from undertow import files
 from undertow.experiments import inference
 from undertow.experiments.recipe import Recipe, from_document
 from undertow.models.base import DataSummary, Model
@@ -89,7 +90,7 @@ class Fitted:
             "session": self.session.__dict__,
             "outcome": self.outcome,
         }
-        checkpoint.write_bytes(self.folder / "config.json", json.dumps(facts, indent=1).encode())
+        files.write_bytes(self.folder / "config.json", json.dumps(facts, indent=1).encode())
 
 
 def open_run(folder: str | Path) -> Fitted:

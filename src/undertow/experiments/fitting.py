@@ -21,9 +21,9 @@ from undertow.data.batches import training_arrays
 from undertow.experiments import recipe as recipes
 from undertow.experiments.fitted import Fitted, Session, open_run
 from undertow.experiments.recipe import Recipe
+from undertow.files import write_bytes
 from undertow.models.base import ModelConfig
 from undertow.training import loop
-from undertow.training.checkpoint import write_bytes
 from undertow.vocabulary import UndertowError, check_trials
 
 PACKAGES = ("undertow", "jax", "equinox", "optax", "numpy", "xarray")

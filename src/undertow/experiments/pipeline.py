@@ -13,7 +13,7 @@ from undertow.experiments.fitted import Fitted, open_run
 from undertow.experiments.fitting import fingerprint, fit
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe
-from undertow.training.checkpoint import write_bytes
+from undertow.files import write_bytes
 from undertow.vocabulary import UndertowError
 
 

@@ -9,9 +9,9 @@ import xarray as xr
 from undertow.evaluation import scores as scoring
 from undertow.evaluation.yardstick import yardstick
 from undertow.experiments.fitted import Fitted
+from undertow.files import write_bytes
 from undertow.report import page
 from undertow.training import journal
-from undertow.training.checkpoint import write_bytes
 from undertow.vocabulary import SPLITS
 
 

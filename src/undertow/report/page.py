@@ -15,6 +15,7 @@ import jinja2
 import plotly.offline
 import xarray as xr
 
+from undertow.files import replacing
 from undertow.report import findings, history, score_words, summary
 from undertow.report.material import Material, Picture
 from undertow.report.sections import sections
@@ -54,7 +55,8 @@ def write(
     """
     material = Material(trials, estimate, yardstick, scores, history, recipe, provenance)
     _check(material)
-    _replace(Path(path), render(material))
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(render(material), encoding="utf-8")
 
 
 def render(material: Material) -> str:
@@ -96,20 +98,6 @@ def _check(material: Material) -> None:
                 f"{material.trials.counts.shape} "
                 "(trial, time, neuron); infer the estimate from these trials."
             )
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UndertowError(
-            f"The report could not be written to '{path}' ({error.strerror or error}); choose a folder "
-            "that exists and has room."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _tables(scores: dict) -> list[tuple[str, list[score_words.Row]]]:

@@ -4,8 +4,6 @@ A file is complete or it is not there, whenever the process is killed. Nothing i
 the same structure, which the configuration beside it rebuilds.
 """
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -14,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from undertow.files import write_bytes
 from undertow.vocabulary import UndertowError
 
 
@@ -25,24 +24,6 @@ def write(path: Path, tree, *, facts: dict[str, str]) -> None:
     """
     named = {_name(key_path): _plain(leaf) for key_path, leaf in _array_leaves(tree)}
     write_bytes(path, save(named, metadata=facts))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one go: all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise UndertowError(
-            f"Could not write {path}: {error.strerror or error}; free space there or choose another folder with --out."
-        ) from error
 
 
 def read(path: Path, like):

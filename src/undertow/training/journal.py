@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from undertow.training.checkpoint import write_bytes
+from undertow.files import write_bytes
 from undertow.vocabulary import UndertowError
 
 Line = dict[str, int | float]
