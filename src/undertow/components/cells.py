@@ -74,7 +74,8 @@ class GRU(eqx.Module):
     ) -> Float[Array, "time state"]:
         """The states of all bins of one trial, the first one step after `initial`.
 
-        `backward` is "by_hand" or "automatic"; both give the same gradients.
+        `backward` is "by_hand" or "automatic"; both give the same gradients. By hand it is differentiated under `jax.vmap` over
+        trials only: outside of one, take "automatic".
         """
         return SEQUENCES[backward](*self.recurrent, jnp.float32(self.limit), initial, projected)
 

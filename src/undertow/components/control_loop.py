@@ -70,7 +70,10 @@ class LoopOutputs(NamedTuple):
 def control_loop(
     weights: LoopWeights, initial: LoopState, inputs: LoopInputs, *, backward: str
 ) -> LoopOutputs:
-    """Run one trial. `backward` is "by_hand" or "automatic"; both give the same gradients (none for the masks by hand)."""
+    """Run one trial. `backward` is "by_hand" (under `jax.vmap` over trials) or "automatic"; both give the same gradients.
+
+    By hand the masks have none.
+    """
     return LOOPS[backward](weights, initial, inputs)
 
 
