@@ -50,6 +50,10 @@ class Cut:
     """Variable or column with the condition of each trial."""
     neurons: str | None = None
     """Variable that lists the neurons to keep (MATLAB files)."""
+    chop: float | None = None
+    """Cut long trials into windows of so many seconds."""
+    overlap: float = 0.0
+    """Seconds that neighbouring windows share."""
     valid: float = 0.2
     """Share of trials for validation, where the source assigns none."""
     test: float = 0.0
@@ -131,7 +135,7 @@ def describe(
     """
     from undertow.experiments.commands import run_describe
 
-    _say(run_describe(source, cut, common))
+    _say(run_describe(source, cut))
 
 
 def fit(
@@ -183,7 +187,7 @@ def infer(
     """
     from undertow.experiments.commands import run_infer
 
-    _say(run_infer(run, source, out, samples, cut, common))
+    _say(run_infer(run, source, out, samples, cut))
 
 
 def evaluate(

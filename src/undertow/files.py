@@ -19,7 +19,9 @@ def replacing(path: Path) -> Iterator[Path]:
         UndertowError: the folder is missing or can't be written, or the disk is full; what was at `path` is as before.
     """
     if not path.parent.is_dir():
-        raise UndertowError(f"There is no folder '{path.parent}' to write '{path.name}' into; create it first.")
+        raise UndertowError(
+            f"There is no folder '{path.parent}' to write '{path.name}' into; create it first."
+        )
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary

@@ -11,9 +11,11 @@ from undertow.data.describe import describe
 from undertow.data.loading import load
 from undertow.data.simulate import SYSTEMS
 from undertow.data.splits import hold_out, split
+from undertow.data.windows import chop
 from undertow.experiments import cache, doctor, pipeline, recipe, scoring
 from undertow.experiments.demo import demo
 from undertow.experiments.fitted import open_run
+from undertow.experiments.inference import for_session
 from undertow.experiments.progress import Listener
 from undertow.vocabulary import UndertowError, closest
 
@@ -28,6 +30,8 @@ class Common(Protocol):
 class Cut(Protocol):
     """How a source becomes trials; see `cli.Cut`."""
 
+    chop: float | None
+    overlap: float
     valid: float
     test: float
     split_by: str
@@ -59,14 +63,14 @@ def run_simulate(system: str, out: Path, settings: tuple[str, ...], common: Comm
 
 def run_convert(source: Path, out: Path, cut: Cut, common: Common) -> str:
     """Write the trials of a source; sentences about them."""
-    trials = read(source, cut, common)
+    trials = assigned(read(source, cut), cut, common)
     store.save(trials, out)
     return "\n".join([*_notes(trials), f"Wrote {_size(trials)} to {out}."])
 
 
-def run_describe(source: Path, cut: Cut, common: Common) -> str:
+def run_describe(source: Path, cut: Cut) -> str:
     """A page about a source."""
-    return str(describe(read(source, cut, common)))
+    return str(describe(read(source, cut)))
 
 
 def run_fit(
@@ -79,18 +83,18 @@ def run_fit(
     if common.seed is not None:
         document["seed"] = common.seed
     chosen = recipe.from_document(document)
-    trials = read(source, cut, common)
+    trials = assigned(read(source, cut), cut, common)
     listener = Listener(is_quiet=common.quiet)
     for note in _notes(trials):
         listener.say(note)
     return pipeline.run(chosen, trials, out, source=source, listener=listener)
 
 
-def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:
+def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut) -> str:
     """Write the estimate of trials; a sentence about it."""
     cache.switch_on()
     fitted = open_run(run)
-    trials = load(source, lazy=True) if source.suffix == ".nc" else read(source, cut, common)
+    trials = load(source, lazy=True) if source.suffix == ".nc" else read(source, cut)
     estimate = fitted.infer(trials, samples=samples, out=out)
     return f"Wrote {', '.join(estimate.data_vars)} of {trials.sizes['trial']} trials to {out}."
 
@@ -99,7 +103,7 @@ def run_evaluate(run: Path, source: Path | None, common: Common) -> dict[str, An
     """The scores of a run on its own trials or on others."""
     cache.switch_on()
     fitted = open_run(run)
-    trials = pipeline.trials_of(fitted) if source is None else load(source)
+    trials = pipeline.trials_of(fitted) if source is None else for_session(load(source), fitted.session)
     listener = Listener(is_quiet=common.quiet)
     listener.say(f"Inferring {trials.sizes['trial']} trials ...")
     estimate = fitted.infer(trials)
@@ -109,7 +113,7 @@ def run_evaluate(run: Path, source: Path | None, common: Common) -> dict[str, An
 def run_report(run: Path, trials: Path | None, common: Common) -> dict[str, Any]:
     """Make a run's report again; its scores."""
     cache.switch_on()
-    return pipeline.report(run, trials_path=trials, listener=Listener(is_quiet=common.quiet))
+    return pipeline.report(run, trials, quiet=common.quiet)
 
 
 def run_doctor(_: Common) -> dict[str, str]:
@@ -117,20 +121,21 @@ def run_doctor(_: Common) -> dict[str, str]:
     return doctor.examine()
 
 
-def read(source: Path, cut: Cut, common: Common) -> xr.Dataset:
-    """Trials of a source, split and with neurons held out as asked; assignments in the source stay."""
+def read(source: Path, cut: Cut) -> xr.Dataset:
+    """Trials of a source, chopped into windows if asked."""
     asked = ("bin_width", "align", "window", "table", "variable", "condition", "neurons")
     options = {name: getattr(cut, name) for name in asked if getattr(cut, name) is not None}
     behaviour = getattr(cut, "behaviour", ())
     if behaviour:
         options["behaviour"] = behaviour[0] if len(behaviour) == 1 else list(behaviour)
     trials = load(source, **options)
+    return chop(trials, length=cut.chop, overlap=cut.overlap) if cut.chop else trials
+
+
+def assigned(trials: xr.Dataset, cut: Cut, common: Common) -> xr.Dataset:
+    """The trials, split and with neurons held out as asked; a split that they bring with them stays."""
     seed = common.seed or 0
-    if (
-        (trials.split.values.astype(str) == "train").all()
-        and (cut.valid or cut.test)
-        and source.suffix != ".nc"
-    ):
+    if (trials.split.values.astype(str) == "train").all() and (cut.valid or cut.test):
         trials = split(trials, valid=cut.valid, test=cut.test, by=cut.split_by, seed=seed)
     if cut.hold_out or cut.forward:
         trials = hold_out(trials, neurons=cut.hold_out, forward=cut.forward, seed=seed)

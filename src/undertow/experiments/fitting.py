@@ -20,6 +20,7 @@ from undertow.components.observations import OBSERVATIONS, SUPPORTS
 from undertow.data.batches import training_arrays
 from undertow.experiments import recipe as recipes
 from undertow.experiments.fitted import Fitted, Session, open_run
+from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe
 from undertow.files import write_bytes
 from undertow.models.base import ModelConfig
@@ -34,7 +35,8 @@ def fit(
     trials: xr.Dataset,
     *,
     out: str | Path,
-    listen: Callable[[loop.Progress], None] = lambda _: None,
+    quiet: bool = False,
+    listen: Callable[[loop.Progress], None] | None = None,
     **sections: Any,
 ) -> Fitted:
     """Fit a model to trials, or go on with the run in `out` if it was interrupted.
@@ -43,7 +45,8 @@ def fit(
         model: a model's choices, such as `LFADS(factors=20)`, or a whole recipe.
         trials: with training and validation trials.
         out: the run's folder.
-        listen: called after each epoch.
+        quiet: show no progress.
+        listen: called after each epoch, in place of the progress that is shown otherwise.
         **sections: `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place of the
             recipe's.
 
@@ -62,7 +65,10 @@ def fit(
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
     if _prepare(folder, recipe, provenance):
         return open_run(folder)
-    result = loop.fit(recipe.choices, data, corruption, folder, seed=recipe.seed, listen=listen)
+    with Listener(is_quiet=quiet).training() as shown:
+        result = loop.fit(
+            recipe.choices, data, corruption, folder, seed=recipe.seed, listen=listen or shown.listen
+        )
     fitted = Fitted(folder, recipe, result.state.best_model, Session.of(trials), _outcome(folder, result))
     fitted.save()
     return fitted

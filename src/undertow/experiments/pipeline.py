@@ -21,8 +21,7 @@ def run(
     recipe: Recipe, trials: xr.Dataset, out: Path, *, source: Path | None, listener: Listener
 ) -> dict[str, Any]:
     """Fit (or go on), then infer, score and write the report into `out`; the scores."""
-    with listener.training():
-        fitted = fit(recipe, trials, out=out, listen=listener.listen)
+    fitted = fit(recipe, trials, out=out, quiet=listener.is_quiet)
     outcome = fitted.outcome
     listener.say(
         f"Trained {outcome['epochs']} epochs in {outcome['seconds']:.0f} s; kept epoch {outcome['selected_epoch']}, selected on "
@@ -58,28 +57,50 @@ def remember_source(fitted: Fitted, trials: xr.Dataset, source: Path | None) -> 
     write_bytes(path, json.dumps({**provenance, "trials": str(source.resolve())}, indent=1).encode())
 
 
-def trials_of(fitted: Fitted, path: Path | None = None) -> xr.Dataset:
-    """The trials that a run was fitted to, from where they were then or from `path`.
+def trials_of(fitted: Fitted, given: Path | xr.Dataset | None = None) -> xr.Dataset:
+    """The trials that a run was fitted to: those `given`, or from where they were then.
 
     Raises:
         UndertowError: they are not there, or are not the same any more.
     """
     provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
-    path = path or Path(provenance.get("trials", ""))
-    if not path.is_file():
-        raise UndertowError(
-            f"The trials of '{fitted.folder}' are not at '{path}' any more; say where they are with --trials."
-        )
-    trials = load(path)
+    trials = given if isinstance(given, xr.Dataset) else _loaded(fitted, given or provenance.get("trials"))
     if fingerprint(trials) != provenance["trials_fingerprint"]:
         raise UndertowError(
-            f"The trials in '{path}' are not those that '{fitted.folder}' was fitted to (fingerprint "
+            f"These trials are not those that '{fitted.folder}' was fitted to (fingerprint "
             f"{fingerprint(trials)} instead of {provenance['trials_fingerprint']}); give the same file with --trials."
         )
     return trials
 
 
-def report(folder: Path, *, trials_path: Path | None, listener: Listener) -> dict[str, Any]:
-    """Make a run's estimate, scores and report again."""
+def _loaded(fitted: Fitted, place: Path | str | None) -> xr.Dataset:
+    if place is None:
+        raise UndertowError(
+            f"The run in '{fitted.folder}' does not say where its trials are; give their file with --trials."
+        )
+    if not Path(place).is_file():
+        raise UndertowError(
+            f"The trials of '{fitted.folder}' are not at '{place}' any more; say where they are with --trials."
+        )
+    return load(place)
+
+
+def report(
+    folder: str | Path, trials: str | Path | xr.Dataset | None = None, *, quiet: bool = False
+) -> dict[str, Any]:
+    """Infer a run's trials and write estimate.nc, scores.json and report.html into its folder.
+
+    Args:
+        folder: a finished run.
+        trials: the trials that it was fitted to, or their file; where the run found them if not given.
+        quiet: say nothing.
+
+    Returns:
+        The scores of every split, beside the yardstick's.
+
+    Raises:
+        UndertowError: an unfinished run, or trials that are not there or not the same.
+    """
     fitted = open_run(folder)
-    return complete(fitted, trials_of(fitted, trials_path), listener=listener)
+    given = Path(trials) if isinstance(trials, str) else trials
+    return complete(fitted, trials_of(fitted, given), listener=Listener(is_quiet=quiet))

@@ -17,6 +17,7 @@ class Listener:
     """Tells of sentences (`say`), and of epochs (`listen`) inside `training`."""
 
     def __init__(self, *, is_quiet: bool = False, console: Console | None = None):
+        self.is_quiet = is_quiet
         self._console = console or Console(file=sys.stderr, quiet=is_quiet, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last_line = -LINE_SECONDS

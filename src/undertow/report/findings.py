@@ -218,7 +218,7 @@ def _still_improving(evidence: Evidence) -> Iterator[Finding]:
             "Still improving at the end",
             f"The last {epochs[-1] - epochs[late] + 1:g} epochs brought {recent / gained:.0%} of what was "
             f"gained since epoch {epochs[early]:g}.",
-            "Train longer: start the same command again with more epochs, and it goes on from here.",
+            "Train longer: give more epochs (--set training.epochs=...) and another folder to write to.",
         )
 
 
