@@ -39,14 +39,18 @@ def main():
 
     small = chunk(CHUNK)
     whole = small.drop_vars("counts").isel(trial=np.zeros(arguments.trials, int))
-    store.write_chunks(folder / "trials.nc", whole, (chunk(CHUNK)[["counts"]] for _ in range(arguments.trials // CHUNK)))
+    store.write_chunks(
+        folder / "trials.nc", whole, (chunk(CHUNK)[["counts"]] for _ in range(arguments.trials // CHUNK))
+    )
     recipe = ut.Recipe(ut.LFADS())
     model = recipe.model.build(summarise(batches.arrays(small)), key=jax.random.key(0))
     (folder / "run").mkdir()
     Fitted(folder / "run", recipe, model, Session.of(small), {"selected_on": "nothing"}).save()
     command = [sys.executable, "-m", "undertow", "infer", str(folder / "run"), str(folder / "trials.nc")]
     begun = time.perf_counter()
-    subprocess.run([*command, "--out", str(folder / "estimate.nc"), "--samples", str(arguments.samples)], check=True)
+    subprocess.run(
+        [*command, "--out", str(folder / "estimate.nc"), "--samples", str(arguments.samples)], check=True
+    )
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     sizes = store.open_estimate(folder / "estimate.nc", lazy=True).sizes

@@ -26,7 +26,9 @@ SHOWN = ("co_smoothing_over_training_mean", "co_smoothing", "bits_per_spike", "d
 
 def reaching(folder, seed):
     """212 trials of 35 bins of 24 channels; a quarter of the channels held out."""
-    trials = ut.load(folder / "macaque_reaching.npz", bin_width=0.02, behaviour="hand_velocity", condition="condition")
+    trials = ut.load(
+        folder / "macaque_reaching.npz", bin_width=0.02, behaviour="hand_velocity", condition="condition"
+    )
     rng = np.random.default_rng(seed)
     order = rng.permutation(trials.sizes["trial"])
     assignment = np.full(len(order), "train")
@@ -41,7 +43,10 @@ def reaching(folder, seed):
 def stabilized(folder, seed):
     """Ragged trials of 93 electrodes in bins of 45 ms; a quarter held out."""
     trials = ut.load(
-        folder / "stabilizedbci_20160325.mat", variable="trialData.binCounts", bin_width=0.045, neurons="goodElectrodes"
+        folder / "stabilizedbci_20160325.mat",
+        variable="trialData.binCounts",
+        bin_width=0.045,
+        neurons="goodElectrodes",
     )
     return ut.hold_out(ut.split(trials, valid=0.2, seed=seed), neurons=0.25, seed=seed)
 
@@ -49,7 +54,11 @@ def stabilized(folder, seed):
 def human(folder, seed):
     """Single units of the human medial temporal lobe in the trials of the encoding table."""
     trials = ut.load(
-        folder / "human_mtl_sub-4_ses-4.nwb", table="encoding_table", align="start_time", window=(0.0, 4.0), bin_width=0.05
+        folder / "human_mtl_sub-4_ses-4.nwb",
+        table="encoding_table",
+        align="start_time",
+        window=(0.0, 4.0),
+        bin_width=0.05,
     )
     return ut.hold_out(ut.split(trials, valid=0.2, seed=seed), neurons=0.25, seed=seed)
 
@@ -63,7 +72,9 @@ def main():
     parser.add_argument("source", choices=SOURCES)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--recipe", default=None, help="a recipe's name or file; by default one named like the source, if any")
+    parser.add_argument(
+        "--recipe", default=None, help="a recipe's name or file; by default one named like the source, if any"
+    )
     parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe, section.key=value")
     arguments = parser.parse_args()
     rows = []
@@ -75,12 +86,19 @@ def main():
         begun = time.perf_counter()
         fitted = ut.fit(chosen, trials, out=folder)
         seconds = time.perf_counter() - begun
-        sides = ut.evaluate(fitted.infer(trials), trials, yardstick=ut.yardstick(trials), splits=["valid"])["valid"]
+        sides = ut.evaluate(fitted.infer(trials), trials, yardstick=ut.yardstick(trials), splits=["valid"])[
+            "valid"
+        ]
         shutil.rmtree(folder)
         rows.append(sides)
-        print(f"seed {seed}, {seconds:.0f} s, epoch {fitted.outcome['selected_epoch']}: {_words(sides)}", flush=True)
+        print(
+            f"seed {seed}, {seconds:.0f} s, epoch {fitted.outcome['selected_epoch']}: {_words(sides)}",
+            flush=True,
+        )
     means = {
-        side: {name: float(np.mean([row[side][name] for row in rows])) for name in SHOWN if name in rows[0][side]}
+        side: {
+            name: float(np.mean([row[side][name] for row in rows])) for name in SHOWN if name in rows[0][side]
+        }
         for side in ("model", "yardstick")
     }
     print(f"mean: {_words(means)}")
@@ -88,7 +106,9 @@ def main():
 
 def _words(sides):
     return ", ".join(
-        f"{name} {sides['model'][name]:.4f} (smoothing {sides['yardstick'][name]:.4f})" for name in SHOWN if name in sides["model"]
+        f"{name} {sides['model'][name]:.4f} (smoothing {sides['yardstick'][name]:.4f})"
+        for name in SHOWN
+        if name in sides["model"]
     )
 
 

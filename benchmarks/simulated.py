@@ -17,7 +17,13 @@ from pathlib import Path
 import undertow as ut
 from undertow.experiments import recipe as recipes
 
-SHOWN = ("rate_r2", "latent_r2_inferred_to_true", "latent_r2_true_to_inferred", "bits_per_spike", "pulse_within_2_bins")
+SHOWN = (
+    "rate_r2",
+    "latent_r2_inferred_to_true",
+    "latent_r2_true_to_inferred",
+    "bits_per_spike",
+    "pulse_within_2_bins",
+)
 
 
 def main():
@@ -32,7 +38,10 @@ def main():
     trials = ut.simulate.SYSTEMS[arguments.system](**recipes.with_settings({}, arguments.set))
     valid = ut.select(trials, "valid")
     reference = ut.evaluate(ut.yardstick(trials), trials, splits=["valid"])["valid"]["model"]
-    print("smoothing: " + ", ".join(f"{name} {reference[name]:.4f}" for name in SHOWN if name in reference), flush=True)
+    print(
+        "smoothing: " + ", ".join(f"{name} {reference[name]:.4f}" for name in SHOWN if name in reference),
+        flush=True,
+    )
     for epochs in arguments.epochs:
         settings = [f"training.epochs={epochs}", f"seed={arguments.seed}", *arguments.recipe]
         chosen = recipes.from_document(recipes.with_settings({"model": "lfads"}, settings))

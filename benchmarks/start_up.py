@@ -31,7 +31,9 @@ def main():
     helps = [_seconds([*COMMAND, "--help"], environment) for _ in range(repeats)]
     print(f"--help: {_words(helps)}")
     print(f"fit, first time: trains after {_until_trained(folder, 'first', environment):.1f} s")
-    print(f"fit, again: trains after {_words([_until_trained(folder, f'again{k}', environment) for k in range(repeats)])}")
+    print(
+        f"fit, again: trains after {_words([_until_trained(folder, f'again{k}', environment) for k in range(repeats)])}"
+    )
 
 
 def _seconds(command, environment):

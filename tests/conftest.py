@@ -10,7 +10,9 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("MPLBACKEND", "agg")
 
-HOOK = install_import_hook(["undertow.components", "undertow.models", "undertow.training"], "beartype.beartype")
+HOOK = install_import_hook(
+    ["undertow.components", "undertow.models", "undertow.training"], "beartype.beartype"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

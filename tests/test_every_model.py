@@ -38,7 +38,9 @@ VARIANTS = {
     "lfads read-in": LFADS(**SMALL, read_in=4, log_counts=True),
     "lfads student": LFADS(**SMALL, input_prior="student_t", initial_condition_prior="student_t"),
     "lfads gaussian prior": LFADS(**SMALL, input_prior="gaussian", known_inputs_to="both"),
-    "lfads no prior": LFADS(**SMALL, input_prior="none", initial_condition_prior="none", known_inputs_to="encoders"),
+    "lfads no prior": LFADS(
+        **SMALL, input_prior="none", initial_condition_prior="none", known_inputs_to="encoders"
+    ),
     "lfads automatic": LFADS(**SMALL, backward="automatic"),
     "lfads negative binomial": LFADS(**SMALL, observation="negative_binomial"),
     "lfads gaussian": LFADS(**SMALL, observation="gaussian"),
@@ -69,7 +71,9 @@ def corruption() -> Corruption:
 
 
 def choices(config, **corruption) -> Choices:
-    return Choices(config, Training(batch_size=TRIALS), Optimiser(), Objective(), CorruptionConfig(**corruption))
+    return Choices(
+        config, Training(batch_size=TRIALS), Optimiser(), Objective(), CorruptionConfig(**corruption)
+    )
 
 
 def built(config, data):
@@ -137,7 +141,9 @@ def test_loss_falls(config, data, corruption):
     @jax.jit
     def many(changing):
         def one(changing, key):
-            state, metrics = step(plan, eqx.combine(changing, static), jax.tree.map(jnp.asarray, data), key=key)
+            state, metrics = step(
+                plan, eqx.combine(changing, static), jax.tree.map(jnp.asarray, data), key=key
+            )
             return eqx.filter(state, eqx.is_array), metrics["reconstruction"]
 
         return jax.lax.scan(one, changing, jax.random.split(jax.random.key(0), 60))
@@ -150,7 +156,9 @@ def test_loss_falls(config, data, corruption):
 @each_model
 def test_compiled_equals_uncompiled(config, data, corruption):
     model = built(config, data)
-    compiled = estimates(model, data.counts[:1], data.inputs[:1], corruption, jax.random.split(jax.random.key(2), 1))
+    compiled = estimates(
+        model, data.counts[:1], data.inputs[:1], corruption, jax.random.split(jax.random.key(2), 1)
+    )
     with jax.disable_jit():
         plain = model.estimate(
             corruption.conceal(jnp.asarray(data.counts[0])),
@@ -167,7 +175,11 @@ def test_a_batch_equals_its_trials_one_by_one(config, data, corruption):
     together = estimates(model, data.counts, data.inputs, corruption, keys)
     for trial in range(TRIALS):
         alone = estimates(
-            model, data.counts[trial : trial + 1], data.inputs[trial : trial + 1], corruption, keys[trial : trial + 1]
+            model,
+            data.counts[trial : trial + 1],
+            data.inputs[trial : trial + 1],
+            corruption,
+            keys[trial : trial + 1],
         )
         for name, value in alone.items():
             np.testing.assert_allclose(together[name][trial], value[0], rtol=1e-4, atol=1e-5, err_msg=name)
@@ -178,7 +190,9 @@ def test_same_key_same_result_and_another_key_another(config, data, corruption):
     model = built(config, data)
     first, second = (estimates(model, data.counts, data.inputs, corruption) for _ in range(2))
     assert all((first[name] == second[name]).all() for name in first)
-    other = estimates(model, data.counts, data.inputs, corruption, jax.random.split(jax.random.key(8), TRIALS))
+    other = estimates(
+        model, data.counts, data.inputs, corruption, jax.random.split(jax.random.key(8), TRIALS)
+    )
     assert (other["rates"] == first["rates"]).all() == (not config.variational)
 
 
@@ -224,7 +238,9 @@ def test_padding_and_order_change_nothing(config, data, corruption):
         np.concatenate([data.inputs, np.zeros((TRIALS, 4, INPUTS), np.float32)], axis=1),
         data.number,
     )
-    wider = Corruption(corruption.held_out, jnp.asarray(np.r_[FORWARD, np.zeros(4, bool)]), moves_spikes=False)
+    wider = Corruption(
+        corruption.held_out, jnp.asarray(np.r_[FORWARD, np.zeros(4, bool)]), moves_spikes=False
+    )
     terms, padded = (all_terms(model, d, c, config) for d, c in ((data, corruption), (longer, wider)))
     for name, value in terms.items():
         np.testing.assert_allclose(padded[name], value, rtol=2e-4, atol=1e-4, err_msg=name)

@@ -124,7 +124,11 @@ def convert(
 
 
 def describe(
-    source: tyro.conf.Positional[Path], /, *, cut: HowToCut = Cut(), common: Shared = Common()
+    source: tyro.conf.Positional[Path],
+    /,
+    *,
+    cut: HowToCut = Cut(),
+    common: Shared = Common(),  # noqa: ARG001 - every command takes these
 ) -> None:
     """What is in a recording, and what is suspicious about it.
 
@@ -187,7 +191,7 @@ def infer(
     """
     from undertow.experiments.commands import run_infer
 
-    _say(run_infer(run, source, out, samples, cut))
+    _say(run_infer(run, source, out, samples, cut, common))
 
 
 def evaluate(

@@ -90,12 +90,12 @@ def run_fit(
     return pipeline.run(chosen, trials, out, source=source, listener=listener)
 
 
-def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut) -> str:
+def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:
     """Write the estimate of trials; a sentence about it."""
     cache.switch_on()
     fitted = open_run(run)
     trials = load(source, lazy=True) if source.suffix == ".nc" else read(source, cut)
-    estimate = fitted.infer(trials, samples=samples, out=out)
+    estimate = fitted.infer(trials, samples=samples, seed=common.seed, out=out)
     return f"Wrote {', '.join(estimate.data_vars)} of {trials.sizes['trial']} trials to {out}."
 
 

@@ -61,13 +61,19 @@ class Fitted:
     outcome: dict[str, Any]
 
     def infer(
-        self, trials: xr.Dataset, *, samples: int | None = None, out: str | Path | None = None
+        self,
+        trials: xr.Dataset,
+        *,
+        samples: int | None = None,
+        seed: int | None = None,
+        out: str | Path | None = None,
     ) -> xr.Dataset:
         """Estimate rates, factors and what else the model has, for any trials of the same neurons.
 
         Args:
             trials: of any number and length; neurons that are missing in them count as not observed.
             samples: posterior samples to average; the recipe's number if not given.
+            seed: of the samples; the recipe's if not given.
             out: a netCDF file to write trial by trial, for results larger than memory; it is opened lazily.
 
         Returns:
@@ -77,9 +83,8 @@ class Fitted:
             UndertowError: other neurons, another bin width, or missing inputs.
         """
         samples = self.recipe.inference.samples if samples is None else samples
-        return inference.infer(
-            self.model, self.session, trials, samples=samples, seed=self.recipe.seed, out=out
-        )
+        seed = self.recipe.seed if seed is None else seed
+        return inference.infer(self.model, self.session, trials, samples=samples, seed=seed, out=out)
 
     def save(self) -> None:
         """Write the weights and what they need to be read again."""
