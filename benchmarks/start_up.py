@@ -1,4 +1,4 @@
-"""How long until something happens: `undertow --help`, and until `undertow fit` trains, with and without compiled programs on disk.
+"""How long until something happens: `undertow --help`, and `undertow fit` with and without compiled programs on disk.
 
     python benchmarks/start_up.py [--repeats 3]
 

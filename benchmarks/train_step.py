@@ -122,9 +122,8 @@ def main():
         print(", ".join(f"{name} {value}" for name, value in size.items()))
         for name, values in seconds.items():
             low, high = np.percentile(values, [10, 90])
-            print(
-                f"  {name:<10} {middle[name]:8.1f} ms ({low:.1f} to {high:.1f})  {middle[name] / middle['products']:5.2f} x products"
-            )
+            ratio = middle[name] / middle["products"]
+            print(f"  {name:<10} {middle[name]:8.1f} ms ({low:.1f} to {high:.1f})  {ratio:5.2f} x products")
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ from rich.console import Console
 from undertow.vocabulary import UndertowError, closest
 
 Names = tuple[str, ...]
-Settings = Annotated[Names, tyro.conf.arg(name="set")]
+Settings = Annotated[Names, tyro.conf.arg(name="set", metavar="KEY=VALUE")]
 
 
 @dataclass(frozen=True)
 class Common:
     """What every command takes."""
 
-    seed: int | None = None
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Seed of everything random."""
     quiet: bool = False
     """Say nothing but the result."""
@@ -34,35 +34,35 @@ class Common:
 class Cut:
     """How a source becomes trials."""
 
-    bin_width: float | None = None
+    bin_width: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Seconds."""
-    align: str | None = None
+    align: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     """Column of the trial table with the times to align to."""
-    window: tuple[float, float] | None = None
+    window: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="FROM TO")] = None
     """Seconds around it, e.g. -0.25 0.45."""
-    table: str | None = None
+    table: Annotated[str | None, tyro.conf.arg(metavar="TABLE")] = None
     """Interval table that holds the trials, by name or as a .csv file."""
-    behaviour: Names = ()
+    behaviour: Annotated[Names, tyro.conf.arg(metavar="NAME")] = ()
     """Series or variables to keep as behaviour."""
-    variable: str | None = None
+    variable: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Variable with the counts, in files of arrays."""
-    condition: str | None = None
+    condition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Variable or column with the condition of each trial."""
-    neurons: str | None = None
+    neurons: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Variable that lists the neurons to keep (MATLAB files)."""
-    chop: float | None = None
+    chop: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Cut long trials into windows of so many seconds."""
-    overlap: float = 0.0
+    overlap: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 0.0
     """Seconds that neighbouring windows share."""
-    valid: float = 0.2
+    valid: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.2
     """Share of trials for validation, where the source assigns none."""
-    test: float = 0.0
+    test: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
     """Share of trials for testing."""
-    split_by: str = "random"
+    split_by: Annotated[str, tyro.conf.arg(metavar="WAY")] = "random"
     """'random', or 'blocked' to keep neighbouring trials together."""
-    hold_out: float = 0.0
+    hold_out: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
     """Share of neurons that no encoder sees, to be predicted."""
-    forward: int = 0
+    forward: Annotated[int, tyro.conf.arg(metavar="BINS")] = 0
     """Bins at the end of each trial to be forecast."""
 
 
@@ -81,8 +81,8 @@ def demo(*, out: Path = Path("runs/demo"), common: Shared = Common()) -> None:
 
 
 def simulate(
-    system: tyro.conf.Positional[str],
-    out: tyro.conf.Positional[Path],
+    system: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SYSTEM")],
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.nc")],
     /,
     *,
     settings: Settings = (),
@@ -103,8 +103,8 @@ def simulate(
 
 
 def convert(
-    source: tyro.conf.Positional[Path],
-    out: tyro.conf.Positional[Path],
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.nc")],
     /,
     *,
     cut: HowToCut = Cut(),
@@ -124,7 +124,7 @@ def convert(
 
 
 def describe(
-    source: tyro.conf.Positional[Path],
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
     /,
     *,
     cut: HowToCut = Cut(),
@@ -143,12 +143,12 @@ def describe(
 
 
 def fit(
-    model: tyro.conf.Positional[str],
-    source: tyro.conf.Positional[Path],
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")],
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
     /,
     *,
     out: Path,
-    recipe: str | None = None,
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
     settings: Settings = (),
     cut: HowToCut = Cut(),
     common: Shared = Common(),
@@ -170,12 +170,12 @@ def fit(
 
 
 def infer(
-    run: tyro.conf.Positional[Path],
-    source: tyro.conf.Positional[Path],
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
     /,
     *,
     out: Path,
-    samples: int | None = None,
+    samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     cut: HowToCut = Cut(),
     common: Shared = Common(),
 ) -> None:
@@ -195,8 +195,8 @@ def infer(
 
 
 def evaluate(
-    run: tyro.conf.Positional[Path],
-    source: tyro.conf.Positional[Path | None] = None,
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="TRIALS")] = None,
     /,
     *,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
@@ -218,7 +218,11 @@ def evaluate(
 
 
 def report(
-    run: tyro.conf.Positional[Path], /, *, trials: Path | None = None, common: Shared = Common()
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    *,
+    trials: Path | None = None,
+    common: Shared = Common(),
 ) -> None:
     """Make a run's estimate, scores and report again.
 

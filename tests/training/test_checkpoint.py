@@ -91,7 +91,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(UndertowError, match="There is no folder .*run"):
+    with pytest.raises(UndertowError, match=r"There is no folder .*run"):
         files.write_bytes(tmp_path / "run" / "recipe.toml", b"")
     assert (tmp_path / "run").read_text() == "a file"
 
