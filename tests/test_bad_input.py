@@ -225,7 +225,7 @@ def test_trials_that_are_all_nan(refused, tmp_path):
 
 def test_one_trial_only(refused, tmp_path):
     path = store(tmp_path, make_trials().isel(trial=[0]))
-    assert "none has the split 'valid'" in fit(refused, path, tmp_path)
+    assert "of 1 trials leave none in 'valid'" in fit(refused, path, tmp_path)
     np.save(tmp_path / "counts.npy", np.ones((1, 10, 4)))
     message = refused(
         "fit", "tiny", tmp_path / "counts.npy", "--out", tmp_path / "run", "--bin-width", "0.02"
