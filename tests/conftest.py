@@ -8,6 +8,9 @@ from jaxtyping import install_import_hook
 
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault(
+    "JAX_DISABLE_MOST_OPTIMIZATIONS", "1"
+)  # compiling, not running, is what takes time here
 os.environ.setdefault("MPLBACKEND", "agg")
 
 HOOK = install_import_hook(

@@ -254,3 +254,38 @@ def test_a_pipe_that_closes_early_is_no_traceback(trials_path):
         timeout=60,
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_long_recording_is_chopped_and_split_in_blocks(tmp_path, capsys):
+    np.save(tmp_path / "long.npy", np.random.default_rng(0).poisson(1.0, (1, 200, 3)))
+    source, out = str(tmp_path / "long.npy"), tmp_path / "windows.nc"
+    main(
+        [
+            "convert",
+            source,
+            str(out),
+            "--bin-width",
+            "0.01",
+            "--chop",
+            "0.5",
+            "--overlap",
+            "0.1",
+            "--split-by",
+            "blocked",
+        ]
+    )
+    windows = ut.open_trials(out)
+    assert windows.sizes["time"] == 50
+    assert windows.window_start.values.tolist() == [0, 40, 80, 120, 150]
+    assert set(windows.split.values.astype(str)) == {"train", "valid"}
+    assert "Wrote 5 trials" in capsys.readouterr().out
+
+
+def test_other_trials_are_scored_with_neurons_in_any_order(run, trials_path, tmp_path, capsys):
+    trials = ut.open_trials(trials_path)
+    ut.save(trials.isel(neuron=slice(None, None, -1)), tmp_path / "turned.nc")
+    printed = []
+    for path in (trials_path, tmp_path / "turned.nc"):
+        main(["evaluate", str(run), str(path), "--json", "--quiet"])
+        printed.append(json.loads(capsys.readouterr().out)["splits"]["valid"]["model"])
+    assert printed[0] == pytest.approx(printed[1])

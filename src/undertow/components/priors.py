@@ -103,8 +103,3 @@ def gaussian_divergence(mean, variance, prior_mean, prior_variance):
 def draw(mean: Array, variance: Array, noise: Array) -> Array:
     """A sample of the posterior by reparameterisation."""
     return mean + jnp.sqrt(variance) * noise
-
-
-def standard_noise(shape: tuple[int, ...], *, key: jax.Array) -> Array:
-    """N(0, 1)."""
-    return jax.random.normal(key, shape)

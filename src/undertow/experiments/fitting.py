@@ -66,6 +66,8 @@ def fit(
     if _prepare(folder, recipe, provenance):
         return open_run(folder)
     with Listener(is_quiet=quiet).training() as shown:
+        if loop.is_begun(folder):
+            shown.say(f"Going on with the run in {folder}.")
         result = loop.fit(
             recipe.choices, data, corruption, folder, seed=recipe.seed, listen=listen or shown.listen
         )

@@ -26,6 +26,7 @@ from undertow.training.step import Plan
 from undertow.vocabulary import UndertowError
 
 FAILED_EPOCHS = 3
+STATE = Path("state") / "state.safetensors"
 CHECKPOINT_SECONDS = 10.0
 
 SelectOn = Literal["auto", "all", "held_in", "held_out", "sample_validation"]
@@ -194,18 +195,22 @@ def summarise(train: TrialArrays) -> DataSummary:
     )
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether the folder holds a state to go on from."""
+    return (folder / STATE).exists()
+
+
 def resume(folder: Path, state: TrainState) -> tuple[TrainState, float]:
     """The stored state of the run in `folder` and the seconds it has taken, or `state` and 0 if there is none."""
-    path = folder / "state" / "state.safetensors"
-    if not path.exists():
+    if not is_begun(folder):
         return state, 0.0
-    state, facts = checkpoint.read(path, state)
+    state, facts = checkpoint.read(folder / STATE, state)
     return state, float(facts["seconds"])
 
 
 def save(folder: Path, state: TrainState, seconds: float) -> None:
     """Keep `state` so that a kill at any moment leaves either this one or the one before."""
-    checkpoint.write(folder / "state" / "state.safetensors", state, facts={"seconds": f"{seconds:.3f}"})
+    checkpoint.write(folder / STATE, state, facts={"seconds": f"{seconds:.3f}"})
 
 
 def is_done(choices: Choices, state: TrainState) -> bool:
