@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
