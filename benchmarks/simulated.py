@@ -36,7 +36,6 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     trials = ut.simulate.SYSTEMS[arguments.system](**recipes.with_settings({}, arguments.set))
-    valid = ut.select(trials, "valid")
     reference = ut.evaluate(ut.yardstick(trials), trials, splits=["valid"])["valid"]["model"]
     print(
         "smoothing: " + ", ".join(f"{name} {reference[name]:.4f}" for name in SHOWN if name in reference),
@@ -49,7 +48,7 @@ def main():
         begun = time.perf_counter()
         fitted = ut.fit(chosen, trials, out=folder)
         seconds = time.perf_counter() - begun
-        scores = ut.evaluate(fitted.infer(valid), valid)["valid"]["model"]
+        scores = ut.evaluate(fitted.infer(trials), trials, splits=["valid"])["valid"]["model"]
         shown = ", ".join(f"{name} {scores[name]:.4f}" for name in SHOWN if name in scores)
         print(f"{epochs} epochs, {seconds:.0f} s with compilation: {shown}", flush=True)
         shutil.rmtree(folder)
