@@ -88,10 +88,9 @@ def step(
         plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
     )
     moved = apply(parameters, directions, rate, numbers.weight_decay)
-    keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), new, old)  # noqa: E731
     state = state._replace(
-        model=eqx.combine(keep(moved, parameters), rest),
-        optimiser=keep(optimiser, state.optimiser),
+        model=eqx.combine(_chosen(is_finite, moved, parameters), rest),
+        optimiser=_chosen(is_finite, optimiser, state.optimiser),
         update=state.update + 1,
         skipped=state.skipped + (~is_finite).astype(jnp.int32),
     )
@@ -101,3 +100,8 @@ def step(
         "is_finite": is_finite.astype(jnp.float32),
         "learning_rate": rate,
     }
+
+
+def _chosen(takes_new, new, old):
+    """One of two pytrees of the same structure."""
+    return jax.tree.map(lambda of_new, of_old: jnp.where(takes_new, of_new, of_old), new, old)
