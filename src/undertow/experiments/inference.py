@@ -19,7 +19,8 @@ from undertow.vocabulary import ESTIMATE_SCHEMA, ESTIMATE_VARIABLES, UndertowErr
 if TYPE_CHECKING:
     from undertow.experiments.fitted import Session
 
-CHUNK_ENTRIES = 2_000_000
+CHUNK_ENTRIES = 2_000_000  # counts in a chunk of trials
+CHUNK_BINS = 16_384  # bins in a chunk: each takes a few kilobytes of states, however few neurons there are
 WITH_DEVIATION = ("rates", "factors", "inferred_inputs", "initial_condition")
 
 
@@ -88,8 +89,9 @@ def _attributes(trials: xr.Dataset, samples: int) -> dict:
 
 def _chunks(model: Model, trials: xr.Dataset, *, samples: int, seed: int) -> Iterator[xr.Dataset]:
     """Estimates of consecutive trials; the last chunk is filled up so that there is one compiled shape."""
-    count, entries = trials.sizes["trial"], trials.sizes["time"] * trials.sizes["neuron"]
-    size = int(np.clip(CHUNK_ENTRIES // entries, 1, count))
+    count, bins = trials.sizes["trial"], trials.sizes["time"]
+    size = min(CHUNK_ENTRIES // (bins * trials.sizes["neuron"]), CHUNK_BINS // bins)
+    size = int(np.clip(size, 1, count))
     corruption = Corruption(
         jnp.asarray(trials.held_out.values), jnp.asarray(trials.forward.values), moves_spikes=False
     )
