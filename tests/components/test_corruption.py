@@ -187,8 +187,22 @@ def test_sample_validation_leaves_out_its_share_and_differs_between_trials():
     assert len(np.unique(chosen, axis=0)) > 490
 
 
-def test_validation_without_sample_validation_counts_all_that_was_observed():
-    one = validated(counts(), rates(0.5))
+def test_validation_counts_what_coordinated_dropout_hides_by_a_fixed_choice():
+    one, again = (validated(counts(), rates(0.5), trial=3) for _ in range(2))
+    np.testing.assert_array_equal(one.weight, again.weight)
+    is_visible = ~CONCEALED & np.isfinite(counts())
+    is_hidden = is_visible & (np.asarray(one.weight) > 0)
+    assert 0 < is_hidden.sum() < is_visible.sum()
+    np.testing.assert_array_equal(np.asarray(one.seen)[is_hidden], 0)
+    np.testing.assert_allclose(
+        np.asarray(one.seen)[is_visible & ~is_hidden], 2 * counts()[is_visible & ~is_hidden]
+    )
+    np.testing.assert_array_equal(np.asarray(one.weight)[CONCEALED & np.isfinite(counts())], 1)
+    assert (np.asarray(validated(counts(), rates(0.5), trial=4).weight) != np.asarray(one.weight)).any()
+
+
+def test_validation_without_any_corruption_counts_all_that_was_observed():
+    one = validated(counts(), rates(0.0))
     np.testing.assert_array_equal(one.weight, np.isfinite(counts()))
     np.testing.assert_array_equal(np.asarray(one.seen)[~CONCEALED], counts()[~CONCEALED])
     np.testing.assert_array_equal(corruption().conceal(jnp.asarray(counts())), one.seen)

@@ -36,14 +36,14 @@ def epochs(chosen, number=1, *, seed=1):
 
 
 def likelihoods(model, rates):
-    """-log p of every entry of the validation trials as they are shown, and the entries that sample validation left out."""
-    entries, left_out = [], []
+    """-log p of every entry of the validation trials as they are shown, and how much validation counts each."""
+    entries, weights = [], []
     for counts, inputs, number in zip(*VALID, strict=True):
         shown = corruption().validate(jnp.asarray(counts), rates, jnp.int32(number))
         _, parameters = model.parameters(shown.seen, jnp.asarray(inputs), 0.0)
         entries.append(-stats.poisson(np.exp(np.asarray(parameters[..., 0], np.float64))).logpmf(counts))
-        left_out.append(np.asarray(shown.weight) > 0)
-    return np.stack(entries), np.stack(left_out)
+        weights.append(np.asarray(shown.weight))
+    return np.stack(entries), np.stack(weights)
 
 
 @pytest.mark.parametrize("sample_validation", [0.0, 0.4])
@@ -51,24 +51,40 @@ def likelihoods(model, rates):
 def test_the_selection_score_counts_its_entries_alone(select_on, sample_validation):
     chosen = choices(training={"select_on": select_on}, corruption={"sample_validation": sample_validation})
     ((state, metrics),) = epochs(chosen)
-    entries, left_out = likelihoods(state.model, state.hyperparameters.corruption)
-    is_observed = np.isfinite(VALID.counts)
-    neurons = {"all": np.ones(4, bool), "held_in": ~HELD_OUT, "held_out": HELD_OUT}
-    if select_on == "auto":
-        chosen_entries = left_out if sample_validation else is_observed & HELD_OUT
-    else:
-        chosen_entries = is_observed & neurons[select_on]
-    assert 0 < chosen_entries.sum() < VALID.counts.size
-    np.testing.assert_allclose(metrics["selection"], entries[chosen_entries].mean(), rtol=1e-4)
+    rates = state.hyperparameters.corruption
+    if select_on == "held_out" or (select_on == "auto" and not sample_validation):
+        rates = rates._replace(coordinated_dropout=jnp.float32(0.0))  # the encoder sees all it may
+    entries, weights = likelihoods(state.model, rates)
     if sample_validation:
-        assert not (left_out & (HELD_OUT | FORWARD[:, None])).any()
+        assert not (weights[:, :, HELD_OUT] > 0).any()
+        assert not (weights[:, FORWARD] > 0).any()
+    if sample_validation and select_on != "auto":
+        weights = np.isfinite(VALID.counts).astype(float)
+    neurons = {"all": np.ones(4, bool), "held_in": ~HELD_OUT, "held_out": HELD_OUT, "auto": np.ones(4, bool)}
+    named = "held_out" if select_on == "auto" and not sample_validation else select_on
+    weights = np.where(np.isfinite(VALID.counts) & neurons[named], weights, 0.0)
+    assert 0 < (weights > 0).sum() < VALID.counts.size
+    expected = (weights * np.nan_to_num(entries)).sum() / weights.sum()
+    np.testing.assert_allclose(metrics["selection"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("select_on", ["all", "held_in"])
+def test_selection_counts_what_dropout_hides(select_on):
+    chosen = choices(training={"select_on": select_on}, corruption={"coordinated_dropout": 0.4})
+    ((state, _),) = epochs(chosen)
+    _, weights = likelihoods(state.model, state.hyperparameters.corruption)
+    _, again = likelihoods(state.model, state.hyperparameters.corruption)
+    is_visible = np.isfinite(VALID.counts) & ~HELD_OUT & ~FORWARD[:, None]
+    share = (weights[is_visible] > 0).mean()
+    assert 0.2 < share < 0.6
+    np.testing.assert_array_equal(weights, again)
 
 
 def test_validation_terms_are_means_over_trials_whatever_the_batch():
     """Seven trials in chunks of five: the filled-up chunk counts its trials once."""
     ((state, metrics),) = epochs(choices())
-    entries, _ = likelihoods(state.model, state.hyperparameters.corruption)
-    expected = np.nansum(entries, (1, 2)).mean() / plan_of(choices(), corruption(), TRAIN).entries
+    entries, weights = likelihoods(state.model, state.hyperparameters.corruption)
+    expected = np.nansum(weights * entries, (1, 2)).mean() / plan_of(choices(), corruption(), TRAIN).entries
     np.testing.assert_allclose(metrics["valid/reconstruction"], expected, rtol=1e-4)
 
 

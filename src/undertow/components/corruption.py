@@ -78,13 +78,24 @@ class Corruption(eqx.Module):
     def validate(
         self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""]
     ) -> Corrupted:
-        """The trial as validation sees it: no dropout; with sample validation, only the entries left out of it count."""
+        """The trial as validation sees it: what the score counts is hidden, by the same choice in every epoch.
+
+        With sample validation the entries that training never showed count, and nothing is dropped. Without it coordinated
+        dropout hides a fixed choice of entries, and these count with the concealed ones: a score on entries that the encoder
+        sees would reward a model for copying them. At rate 0 every observed entry counts.
+        """
         is_validated = self.validation_entries(trial, rates.sample_validation, counts.shape)
-        visible = self.conceal(counts)
+        uses_samples = rates.sample_validation > 0
+        key = jax.random.fold_in(jax.random.key(6), trial)
+        rate = jnp.where(uses_samples, 0.0, rates.coordinated_dropout)
+        visible, weight = coordinated_dropout(self.conceal(counts), rate, jnp.zeros_like(rate), key=key)
         seen = jnp.where(is_validated & ~jnp.isnan(visible), 0.0, visible / (1 - rates.sample_validation))
-        is_counted = jnp.isfinite(counts) & (is_validated | (rates.sample_validation == 0))
-        weight = 1 / jnp.where(rates.sample_validation > 0, rates.sample_validation, 1.0)
-        return Corrupted(seen, counts, jnp.where(is_counted, weight, 0.0))
+        weight = jnp.where(
+            uses_samples,
+            is_validated.astype(jnp.float32) / jnp.maximum(rates.sample_validation, 1e-6),
+            weight,
+        )
+        return Corrupted(seen, counts, jnp.where(jnp.isfinite(counts), weight, 0.0))
 
     def validation_entries(
         self, trial: Int[Array, ""], rate: Array, shape: tuple[int, int]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from undertow.components.corruption import Corrupted, CorruptionRates
 from undertow.data.batches import TrialArrays
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
@@ -21,10 +22,11 @@ SMOOTHING = 0.3
 
 
 class Counted(NamedTuple):
-    """Which observed entries of a validation trial the selection score is computed on."""
+    """Which observed entries of a validation trial the selection score is computed on, and whether dropout hides any."""
 
     neuron: Array
     time: Array
+    with_dropout: bool
 
 
 Epoch = Callable[[TrainState, TrialArrays, TrialArrays], tuple[TrainState, dict[str, Array]]]
@@ -100,19 +102,29 @@ def _validation_sums(
 ) -> dict[str, Array | dict[str, Array]]:
     model, numbers = member
     silent = {name: jnp.zeros_like(value) for name, value in numbers.model.items()}
-    validated = jax.vmap(lambda counts, number: plan.corruption.validate(counts, numbers.corruption, number))
-    corrupted = validated(batch.counts, batch.number)
+    corrupted = _shown(plan, batch, numbers.corruption)
     by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys)
     score, reconstruction = corrupted, by_trial["reconstruction"]
     if counted is not None:
-        is_counted = (counted.neuron[None, :] & counted.time[:, None])[None] & jnp.isfinite(corrupted.target)
-        score = corrupted._replace(weight=is_counted.astype(jnp.float32))
+        rates = numbers.corruption
+        if not counted.with_dropout:
+            rates = rates._replace(coordinated_dropout=jnp.zeros_like(rates.coordinated_dropout))
+        score = _shown(plan, batch, rates)
+        is_counted = (counted.neuron[None, :] & counted.time[:, None])[None] & jnp.isfinite(score.target)
+        narrowed = jnp.where(rates.sample_validation > 0, 1.0, score.weight)
+        score = score._replace(weight=jnp.where(is_counted, narrowed, 0.0))
         reconstruction = terms_of_batch(model, plan, score, batch.inputs, silent, keys)["reconstruction"]
     return {
         "terms": {name: jnp.sum(weight * value) for name, value in by_trial.items()},
         "counted": jnp.sum(weight * reconstruction) * plan.entries,
         "entries": jnp.sum(weight * score.weight.sum((1, 2))),
     }
+
+
+def _shown(plan: Plan, batch: TrialArrays, rates: CorruptionRates) -> Corrupted:
+    return jax.vmap(lambda counts, number: plan.corruption.validate(counts, rates, number))(
+        batch.counts, batch.number
+    )
 
 
 def _conclude(

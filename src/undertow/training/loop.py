@@ -32,11 +32,12 @@ CHECKPOINT_SECONDS = 10.0
 SelectOn = Literal["auto", "all", "held_in", "held_out", "sample_validation"]
 
 SELECTED_ON = {
-    "all": "the likelihood of every observed entry of the validation trials",
+    "all": "the likelihood of all neurons of the validation trials",
     "held_in": "the likelihood of the held-in neurons of the validation trials",
     "held_out": "the likelihood of the held-out neurons of the validation trials",
     "sample_validation": "the likelihood of the entries of the validation trials that sample validation never showed",
 }
+HIDDEN = ", where coordinated dropout hid them from the encoders"
 NOT_SELECTED = "nothing, because the run ended before its ramps: the last weights were kept"
 
 
@@ -48,7 +49,7 @@ class Training(Configuration):
     epochs: int = Field(300, ge=1, description="At most so many passes over the training trials")
     batch_size: int = Field(64, ge=1, description="Trials an update; fewer if there are fewer")
     patience: int = Field(
-        100, ge=1, description="Stop when the selection score has not improved for so long, ramps excluded"
+        300, ge=1, description="Stop when the selection score has not improved for so long, ramps excluded"
     )
     select_on: SelectOn = Field(
         "auto",
@@ -136,7 +137,7 @@ def fit(
             last_saved = time.monotonic()
         listen(Progress(number, choices.training.epochs, seconds, line))
     has_selected = bool(jnp.isfinite(state.selection.best))
-    return Result(state, SELECTED_ON[select_on] if has_selected else NOT_SELECTED, epoch.traces)
+    return Result(state, _words(select_on, choices) if has_selected else NOT_SELECTED, epoch.traces)
 
 
 def check(choices: Choices, corruption: Corruption) -> None:
@@ -249,7 +250,14 @@ def _counted(select_on: str, choices: Choices, corruption: Corruption) -> Counte
         return None
     held_out = corruption.held_out
     neurons = {"all": jnp.ones_like(held_out), "held_in": ~held_out, "held_out": held_out}
-    return Counted(neurons[select_on], jnp.ones_like(corruption.forward))
+    return Counted(
+        neurons[select_on], jnp.ones_like(corruption.forward), with_dropout=select_on != "held_out"
+    )
+
+
+def _words(select_on: str, choices: Choices) -> str:
+    has_dropout = choices.corruption.coordinated_dropout > 0 and choices.corruption.sample_validation == 0
+    return SELECTED_ON[select_on] + (HIDDEN if has_dropout and select_on in ("all", "held_in") else "")
 
 
 def _stop_if_lost(state: TrainState, line: journal.Line) -> None:
