@@ -76,7 +76,7 @@ PYTHON_SECTIONS = {
         "Corruption",
         "Inference",
     ),
-    "Fits": ("fit", "open", "report"),
+    "Fits": ("fit", "open", "write_report"),
     "Scores": ("evaluate", "yardstick"),
     "Errors": ("UndertowError",),
 }

@@ -187,3 +187,9 @@ def test_the_prior_of_the_how_to_is_a_divergence():
     integrand = lambda x: posterior.pdf(x) * (posterior.logpdf(x) - laplace.logpdf(x))  # noqa: E731
     exact = integrate.quad(integrand, mean - 8 * deviation, mean + 8 * deviation)[0]
     assert sampled == pytest.approx(exact, abs=0.02)
+
+
+def test_no_public_name_is_hidden_by_a_room():
+    """A subpackage, once imported, is an attribute of the package and would take the place of a function of that name."""
+    rooms = {path.stem for path in (ROOT / "src" / "undertow").iterdir()}
+    assert not rooms & set(ut.__all__)

@@ -31,7 +31,7 @@ _HOMES = {
     "open": "undertow.experiments.fitted",
     "evaluate": "undertow.evaluation.scores",
     "yardstick": "undertow.evaluation.yardstick",
-    "report": "undertow.experiments.pipeline",
+    "write_report": "undertow.experiments.pipeline",
     "UndertowError": "undertow.vocabulary",
 }
 _NAMES_THERE = {"open": "open_run", "Corruption": "CorruptionConfig", "simulate": None}

@@ -16,7 +16,7 @@ from undertow.training.loop import Training
 from undertow.training.objective import Objective
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _tiny_in_the_table():
     MODELS["tiny"] = Tiny
     yield

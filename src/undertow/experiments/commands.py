@@ -113,7 +113,7 @@ def run_evaluate(run: Path, source: Path | None, common: Common) -> dict[str, An
 def run_report(run: Path, trials: Path | None, common: Common) -> dict[str, Any]:
     """Make a run's report again; its scores."""
     cache.switch_on()
-    return pipeline.report(run, trials, quiet=common.quiet)
+    return pipeline.write_report(run, trials, quiet=common.quiet)
 
 
 def run_doctor(_: Common) -> dict[str, str]:

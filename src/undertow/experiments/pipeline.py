@@ -85,7 +85,7 @@ def _loaded(fitted: Fitted, place: Path | str | None) -> xr.Dataset:
     return load(place)
 
 
-def report(
+def write_report(
     folder: str | Path, trials: str | Path | xr.Dataset | None = None, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Infer a run's trials and write estimate.nc, scores.json and report.html into its folder.
