@@ -43,8 +43,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         UndertowError: as for `replacing`.
     """
-    with suppress(OSError):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UndertowError(
+            f"There is no folder '{path.parent}' and it can't be made ({error.strerror}); choose one that you may write to."
+        ) from error
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
