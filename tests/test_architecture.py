@@ -21,7 +21,10 @@ MAY_IMPORT = {
     "components": ("vocabulary",),
     "models": ("vocabulary", "components"),
     "training": ("vocabulary", "files", "components", "models.base", "data.batches"),
-    "search": ("vocabulary", "training", "models.base"),
+    "search": (
+        *("vocabulary", "training", "models.base", "data.batches"),
+        *("components.configuration", "components.corruption"),
+    ),
     "analysis": ("vocabulary", "components", "models"),
     "streaming": ("vocabulary", "components", "models"),
     "report": ("vocabulary", "files", "evaluation"),
@@ -52,7 +55,7 @@ DOORS = {
     "rich": ("cli", "experiments.progress"),
     "tyro": ("cli",),
     "tomli_w": ("experiments.recipe",),
-    "ray": (),
+    "ray": ("search.ray_workers",),
     "torch": (),
     "pickle": (),
 }

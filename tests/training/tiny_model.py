@@ -12,7 +12,7 @@ from undertow.components.corruption import Corruption
 from undertow.components.linear import Linear
 from undertow.components.observations import OBSERVATIONS, Observation
 from undertow.data.batches import TrialArrays
-from undertow.models.base import Model, ModelConfig, reconstruction
+from undertow.models.base import Model, ModelConfig, Range, reconstruction
 from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Choices, Training
 from undertow.training.objective import Objective
@@ -26,6 +26,14 @@ FORWARD = np.array([False] * 5 + [True])
 class Tiny(ModelConfig):
     section: ClassVar[str] = "tiny"
     weights: ClassVar[dict[str, float]] = {"kl_code": 1.0, "kernel_penalty": 0.1}
+
+    space: ClassVar[dict[str, Range]] = {
+        "optimiser.learning_rate": Range(low=1e-4, high=1e-1, prior="log_uniform"),
+        "tiny.noise": Range(low=0.0, high=0.5),
+        "objective.weights.kl_code": Range(
+            low=1e-3, high=1.0, prior="log_uniform", is_bounded=False, unit="mean"
+        ),
+    }
 
     width: int = Field(2, ge=1)
     observation: Literal["poisson", "gamma"] = "poisson"

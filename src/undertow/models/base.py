@@ -11,12 +11,13 @@ The names of `terms` and `penalties` are the names under which a recipe weighs t
 """
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
+from pydantic import Field, model_validator
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import Corrupted
@@ -57,10 +58,46 @@ class Model(eqx.Module):
         """One posterior sample: "rates" (expected counts a bin) and what else the model has, under the house's words."""
 
 
+class Range(Configuration):
+    """Where a search may move one number, how it is drawn at the start, and how far one perturbation goes.
+
+    A perturbation multiplies by exp(+-log(1 + step)), drawn evenly up to there, so that up and down are equally likely; a number
+    that may be zero moves instead by up to +-step/2 of the range.
+    """
+
+    section: ClassVar[str] = "search.space"
+
+    low: float
+    high: float
+    prior: Literal["uniform", "log_uniform"] = "uniform"
+    start: Literal["drawn"] | float = Field(
+        "drawn", description="Every member's first value; 'drawn' from the prior"
+    )
+    step: float = Field(0.2, gt=0, description="Size of one perturbation, as a share")
+    is_bounded: bool = Field(default=True, description="Whether perturbations end at the range, too")
+    unit: Literal["own", "mean"] = Field(
+        "own",
+        description="'own' is the unit of the recipe; 'mean' gives a weight for the mean over entries, as published settings do",
+    )
+
+    @model_validator(mode="after")
+    def _has_order(self) -> "Range":
+        if not 0 <= self.low < self.high:
+            raise ValueError("low must be 0 or more and lie below high")
+        if self.prior == "log_uniform" and self.low == 0:
+            raise ValueError("a log_uniform range can't begin at 0; give a small positive low")
+        return self
+
+
 class ModelConfig(Configuration):
-    """The choices of a model. `section` is its name on the command line, `weights` are the defaults of its terms."""
+    """The choices of a model.
+
+    `section` is its name on the command line, `weights` are the defaults of its terms, `space` the numbers that a search moves
+    unless it is told otherwise, by their keys in a recipe.
+    """
 
     weights: ClassVar[dict[str, float]]
+    space: ClassVar[dict[str, Range]]
     observation: str
 
     @abstractmethod

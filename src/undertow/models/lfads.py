@@ -34,9 +34,14 @@ from undertow.components.linear import Linear, fan_in_normal, unit_columns
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import PRIORS, Prior, PriorKind, draw
 from undertow.components.readouts import Readout
-from undertow.models.base import DataSummary, Model, ModelConfig, reconstruction, through_last
+from undertow.models.base import DataSummary, Model, ModelConfig, Range, reconstruction, through_last
 
 SMALLEST_VARIANCE = 1e-4
+
+
+def _published(low: float, high: float, *, unit: Literal["own", "mean"]) -> Range:
+    """The range of a weight: only its first value is bound to it."""
+    return Range(low=low, high=high, prior="log_uniform", step=0.8, is_bounded=False, unit=unit)
 
 
 class LFADS(ModelConfig):
@@ -48,6 +53,16 @@ class LFADS(ModelConfig):
         "kl_inputs": 0.1,
         "generator_penalty": 0.01,
         "controller_penalty": 0.01,
+    }
+
+    space: ClassVar[dict[str, Range]] = {  # AutoLFADS (Keshtkaran et al. 2022), as lfads-torch has it
+        "optimiser.learning_rate": Range(low=1e-5, high=5e-3, prior="log_uniform", start=4e-3, step=0.3),
+        "lfads.dropout_rate": Range(low=0.0, high=0.6, step=0.3),
+        "corruption.coordinated_dropout": Range(low=0.01, high=0.7, start=0.5, step=0.3),
+        "objective.weights.kl_initial_condition": _published(1e-6, 1e-3, unit="mean"),
+        "objective.weights.kl_inputs": _published(1e-6, 1e-4, unit="mean"),
+        "objective.weights.generator_penalty": _published(1e-4, 1.0, unit="own"),
+        "objective.weights.controller_penalty": _published(1e-4, 1.0, unit="own"),
     }
 
     factors: int = Field(20, ge=1, description="Low-dimensional read-out of the generator")

@@ -102,11 +102,15 @@ def _validation_sums(
 ) -> dict[str, Array | dict[str, Array]]:
     model, numbers = member
     silent = {name: jnp.zeros_like(value) for name, value in numbers.model.items()}
-    corrupted = _shown(plan, batch, numbers.corruption)
+    rates = numbers.corruption
+    if plan.validation_dropout is not None:
+        rates = rates._replace(
+            coordinated_dropout=jnp.full_like(rates.coordinated_dropout, plan.validation_dropout)
+        )
+    corrupted = _shown(plan, batch, rates)
     by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys)
     score, reconstruction = corrupted, by_trial["reconstruction"]
     if counted is not None:
-        rates = numbers.corruption
         if not counted.with_dropout:
             rates = rates._replace(coordinated_dropout=jnp.zeros_like(rates.coordinated_dropout))
         score = _shown(plan, batch, rates)
@@ -176,6 +180,7 @@ def _select(selection: Selection, score: Float[Array, ""], epoch: Array, ramps_a
             jnp.where(jnp.isfinite(score), smoothed, selection.smoothed),
             jnp.where(is_best & ramps_are_up, smoothed, selection.best),
             jnp.where(is_best, epoch, selection.best_epoch).astype(jnp.int32),
+            score,
         ),
         is_best,
     )

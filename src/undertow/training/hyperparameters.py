@@ -54,3 +54,33 @@ def hyperparameters(
         weights={name: jnp.float32(value) for name, value in objective.weights_for(model.weights).items()},
         model={name: jnp.float32(value) for name, value in model.settings().items()},
     )
+
+
+def by_key(numbers: Hyperparameters, section: str) -> dict[str, Array]:
+    """Every number under its key in a recipe; `section` is the model's."""
+    return {
+        "optimiser.learning_rate": numbers.learning_rate,
+        "optimiser.weight_decay": numbers.weight_decay,
+        **{f"corruption.{name}": value for name, value in numbers.corruption._asdict().items()},
+        **{f"objective.weights.{name}": value for name, value in numbers.weights.items()},
+        **{f"{section}.{name}": value for name, value in numbers.model.items()},
+    }
+
+
+def from_keys(values: dict[str, Array], section: str) -> Hyperparameters:
+    """What `by_key` named, put together again."""
+
+    def below(prefix: str) -> dict[str, Array]:
+        return {
+            key.removeprefix(f"{prefix}."): value
+            for key, value in values.items()
+            if key.startswith(f"{prefix}.")
+        }
+
+    return Hyperparameters(
+        learning_rate=values["optimiser.learning_rate"],
+        weight_decay=values["optimiser.weight_decay"],
+        corruption=CorruptionRates(**below("corruption")),
+        weights=below("objective.weights"),
+        model=below(section),
+    )

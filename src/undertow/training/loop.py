@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from pydantic import Field
 
 from undertow.components.configuration import Configuration
@@ -17,7 +18,7 @@ from undertow.components.corruption import Corruption
 from undertow.data.batches import TrialArrays
 from undertow.models.base import DataSummary, ModelConfig
 from undertow.training import checkpoint, journal
-from undertow.training.epoch import Counted, build
+from undertow.training.epoch import Counted, Epoch, build
 from undertow.training.hyperparameters import CorruptionConfig, hyperparameters
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
@@ -55,6 +56,11 @@ class Training(Configuration):
         "auto",
         description="Entries of the validation trials that decide which epoch is kept: 'auto' takes sample validation if it is "
         "on, else held-out neurons if there are any, else all",
+    )
+    validation_dropout: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = Field(
+        "auto",
+        description="Share of entries that validation hides, and scores where it selects on all or held-in neurons; 'auto' is "
+        "coordinated dropout's rate (in a search 0.3 for every member), 0 hides none",
     )
 
 
@@ -108,9 +114,7 @@ def fit(
         UndertowError: if counts lie outside the observation's support, or the run cannot recover from non-finite steps.
     """
     train, valid = (jax.tree.map(jnp.asarray, arrays) for arrays in data)
-    select_on = _selection(choices, corruption)
-    plan = plan_of(choices, corruption, data[0])
-    epoch = build(plan, _counted(select_on, choices, corruption))
+    epoch = epoch_of(choices, corruption, data[0])
     state, seconds = resume(folder, beginning(choices, data[0], seed=seed))
     changing, static = eqx.partition(state, eqx.is_array)
     compiled = jax.jit(
@@ -137,7 +141,7 @@ def fit(
             last_saved = time.monotonic()
         listen(Progress(number, choices.training.epochs, seconds, line))
     has_selected = bool(jnp.isfinite(state.selection.best))
-    return Result(state, _words(select_on, choices) if has_selected else NOT_SELECTED, epoch.traces)
+    return Result(state, selected_on(choices, corruption) if has_selected else NOT_SELECTED, epoch.traces)
 
 
 def check(choices: Choices, corruption: Corruption) -> None:
@@ -148,6 +152,12 @@ def check(choices: Choices, corruption: Corruption) -> None:
     """
     choices.objective.weights_for(choices.model.weights)
     _selection(choices, corruption)
+
+
+def epoch_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Epoch:
+    """The function of one epoch over these training trials, selecting as the choices say."""
+    select_on = _selection(choices, corruption)
+    return build(plan_of(choices, corruption, train), _counted(select_on, choices, corruption))
 
 
 def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Plan:
@@ -162,21 +172,25 @@ def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Pla
         batch_size=batch_size,
         updates=trials // batch_size,
         epochs=choices.training.epochs,
+        validation_dropout=None
+        if choices.training.validation_dropout == "auto"
+        else choices.training.validation_dropout,
     )
 
 
 def beginning(choices: Choices, train: TrialArrays, *, seed: int) -> TrainState:
     """The state before the first epoch: one compiled program, for many small ones would take longer to load."""
     summary = summarise(train)
-
-    @eqx.filter_jit
-    def begin(key, mean, variance):
-        model_key, run_key = jax.random.split(key)
-        model = choices.model.build(summary._replace(mean=mean, variance=variance), key=model_key)
-        numbers = hyperparameters(choices.model, choices.optimiser, choices.objective, choices.corruption)
-        return start(model, numbers, choices.optimiser, key=run_key)
-
+    begin = eqx.filter_jit(lambda key, mean, variance: begin_from(choices, summary, key, mean, variance))
     return begin(jax.random.key(seed), summary.mean, summary.variance)
+
+
+def begin_from(choices: Choices, summary: DataSummary, key, mean: Array, variance: Array) -> TrainState:
+    """The state before the first epoch, as a pure function of the key and of the neurons' means and variances."""
+    model_key, run_key = jax.random.split(key)
+    model = choices.model.build(summary._replace(mean=mean, variance=variance), key=model_key)
+    numbers = hyperparameters(choices.model, choices.optimiser, choices.objective, choices.corruption)
+    return start(model, numbers, choices.optimiser, key=run_key)
 
 
 def summarise(train: TrialArrays) -> DataSummary:
@@ -255,9 +269,23 @@ def _counted(select_on: str, choices: Choices, corruption: Corruption) -> Counte
     )
 
 
-def _words(select_on: str, choices: Choices) -> str:
-    has_dropout = choices.corruption.coordinated_dropout > 0 and choices.corruption.sample_validation == 0
+def selected_on(choices: Choices, corruption: Corruption) -> str:
+    """What decides which weights are kept, in words."""
+    select_on = _selection(choices, corruption)
+    has_dropout = hidden_share(choices) > 0 and choices.corruption.sample_validation == 0
     return SELECTED_ON[select_on] + (HIDDEN if has_dropout and select_on in ("all", "held_in") else "")
+
+
+def rewards_copying(choices: Choices, corruption: Corruption) -> bool:
+    """Whether the selection score counts entries that the encoder sees, so that a model can copy them to its rates."""
+    hides = hidden_share(choices) > 0 or choices.corruption.sample_validation > 0
+    return not hides and _selection(choices, corruption) in ("all", "held_in")
+
+
+def hidden_share(choices: Choices) -> float:
+    """The share of entries that validation hides by coordinated dropout."""
+    share = choices.training.validation_dropout
+    return choices.corruption.coordinated_dropout if share == "auto" else share
 
 
 def _stop_if_lost(state: TrainState, line: journal.Line) -> None:

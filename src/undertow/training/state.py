@@ -13,11 +13,15 @@ from undertow.training.optimiser import Optimiser, Plateau, start_plateau, trans
 
 
 class Selection(NamedTuple):
-    """The score that decides which weights are kept: lower is better, smoothed over epochs, carried with the weights."""
+    """The score that decides which weights are kept: lower is better, smoothed over epochs, carried with the weights.
+
+    `last` is the score of the last epoch as it was, finite or not.
+    """
 
     smoothed: Array
     best: Array
     best_epoch: Array
+    last: Array
 
 
 class TrainState(NamedTuple):
@@ -44,7 +48,7 @@ def start(model: Model, numbers: Hyperparameters, optimiser: Optimiser, *, key: 
         optimiser=transformation(optimiser).init(eqx.filter(model, eqx.is_inexact_array)),
         hyperparameters=numbers,
         plateau=start_plateau(),
-        selection=Selection(jnp.float32(jnp.nan), jnp.float32(jnp.inf), jnp.int32(-1)),
+        selection=Selection(jnp.float32(jnp.nan), jnp.float32(jnp.inf), jnp.int32(-1), jnp.float32(jnp.nan)),
         key=key,
         epoch=jnp.int32(0),
         update=jnp.int32(0),

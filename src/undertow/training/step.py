@@ -20,6 +20,7 @@ class Plan(NamedTuple):
     """What stays the same in a run: configurations, what is concealed, and the sizes of an epoch.
 
     `entries` is the mean number of observed entries of a training trial, `updates` the number of updates in an epoch.
+    `validation_dropout` is the share of entries that validation hides; None for the member's own coordinated dropout.
     """
 
     objective: Objective
@@ -29,6 +30,7 @@ class Plan(NamedTuple):
     batch_size: int
     updates: int
     epochs: int
+    validation_dropout: float | None = None
 
 
 def terms_of_batch(

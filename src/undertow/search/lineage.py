@@ -1,0 +1,23 @@
+"""Where a member's weights come from: its ancestors, generation by generation."""
+
+from undertow.training.journal import Line
+
+
+def lineage(generations: list[Line], member: int, generation: int) -> list[int]:
+    """The member that held the ancestor in each generation 0 to `generation`, ending with `member` itself.
+
+    Args:
+        generations: the lines of generations.jsonl.
+        member: whose ancestors.
+        generation: the generation in which it is looked at.
+    """
+    ancestors = [member]
+    for line in reversed(generations[:generation]):
+        ancestors.append(int(line["parents"][ancestors[-1]]))
+    return ancestors[::-1]
+
+
+def history_of(lines: list[Line], generations: list[Line], ancestors: list[int]) -> list[Line]:
+    """The lines of metrics.jsonl that led to a member: of each generation those of its ancestor there; `generations` for its length."""
+    member_of = dict(zip((line["generation"] for line in generations), ancestors, strict=False))
+    return [line for line in lines if member_of.get(line["generation"]) == line["member"]]
