@@ -26,8 +26,11 @@ _HOMES = {
     "Objective": "undertow.training.objective",
     "Corruption": "undertow.training.hyperparameters",
     "Inference": "undertow.experiments.recipe",
+    "Search": "undertow.search.settings",
+    "Range": "undertow.models.base",
     "Recipe": "undertow.experiments.recipe",
     "fit": "undertow.experiments.fitting",
+    "search": "undertow.experiments.searching",
     "open": "undertow.experiments.fitted",
     "evaluate": "undertow.evaluation.scores",
     "yardstick": "undertow.evaluation.yardstick",
@@ -42,6 +45,11 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"undertow has no '{name}'")
+    return public(name)
+
+
+def public(name: str) -> Any:
+    """What a public name stands for, from the module where it lives."""
     home = import_module(_HOMES[name])
     there = _NAMES_THERE.get(name, name)
     return home if there is None else getattr(home, there)

@@ -66,8 +66,27 @@ class Cut:
     """Bins at the end of each trial to be forecast."""
 
 
+@dataclass(frozen=True)
+class How:
+    """How to search; every other key is a setting, search.key=value."""
+
+    members: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Models trained side by side (20)."""
+    algorithm: Annotated[str | None, tyro.conf.arg(metavar="WAY")] = None
+    """'population' (population-based training), 'random' or 'single'."""
+    generations: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """At most so many generations (50)."""
+    ensemble: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
+    """Average the rates of the K best members (1)."""
+    space: Annotated[Names, tyro.conf.arg(metavar="KEY=RANGE")] = ()
+    """What moves: KEY=LOW:HIGH, KEY=LOW:HIGH:log, KEY=VALUE,VALUE or KEY=fixed."""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """Train on a Ray cluster: its address, 'auto' for this machine's, 'local' for workers on this machine alone."""
+
+
 Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]
 HowToCut = Annotated[Cut, tyro.conf.OmitArgPrefixes]
+HowToSearch = Annotated[How, tyro.conf.OmitArgPrefixes]
 
 
 def demo(*, out: Path = Path("runs/demo"), common: Shared = Common()) -> None:
@@ -169,6 +188,34 @@ def fit(
     _show_scores(run_fit(model, source, out, recipe, settings, cut, common), out)
 
 
+def search(
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")],
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
+    /,
+    *,
+    out: Path = Path("runs/search"),
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
+    settings: Settings = (),
+    how: HowToSearch = How(),
+    cut: HowToCut = Cut(),
+    common: Shared = Common(),
+) -> None:
+    """Tune a model by a population of members (AutoLFADS), then infer, evaluate and report; go on if interrupted.
+
+    Example: undertow search lfads trials.nc --out runs/auto --members 20 --space lfads.dropout_rate=0:0.4
+
+    Args:
+        model: lfads.
+        source: Trials, or any source that convert takes.
+        out: The run's folder.
+        recipe: A recipe's name or TOML file; what is not in it takes its default.
+        settings: Settings, section.key=value; a number that is set here does not move.
+    """
+    from undertow.experiments.commands import run_search
+
+    _show_scores(run_search(model, source, out, recipe, settings, how, cut, common), out)
+
+
 def infer(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
@@ -251,7 +298,7 @@ def doctor(*, common: Shared = Common()) -> None:
 
 COMMANDS = {
     command.__name__: command
-    for command in (demo, simulate, convert, describe, fit, infer, evaluate, report, doctor)
+    for command in (demo, simulate, convert, describe, fit, search, infer, evaluate, report, doctor)
 }
 
 

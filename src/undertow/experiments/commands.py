@@ -17,6 +17,8 @@ from undertow.experiments.demo import demo
 from undertow.experiments.fitted import open_run
 from undertow.experiments.inference import for_session
 from undertow.experiments.progress import Listener
+from undertow.experiments.space_settings import with_space
+from undertow.models import MODELS
 from undertow.vocabulary import UndertowError, closest
 
 
@@ -37,6 +39,17 @@ class Cut(Protocol):
     split_by: str
     hold_out: float
     forward: int
+
+
+class How(Protocol):
+    """How to search; see `cli.How`."""
+
+    algorithm: str | None
+    members: int | None
+    generations: int | None
+    ensemble: int | None
+    space: tuple[str, ...]
+    ray: str | None
 
 
 def run_demo(out: Path, common: Common) -> dict[str, Any]:
@@ -78,16 +91,37 @@ def run_fit(
 ) -> dict[str, Any]:
     """Fit, infer, score and report; the scores."""
     cache.switch_on()
-    document = {**(recipe.read(name) if name else {}), "model": model}
-    document = recipe.with_settings(document, settings)
-    if common.seed is not None:
-        document["seed"] = common.seed
-    chosen = recipe.from_document(document)
-    trials = assigned(read(source, cut), cut, common)
+    chosen = recipe.from_document(_document(model, name, settings, common))
     listener = Listener(is_quiet=common.quiet)
-    for note in _notes(trials):
-        listener.say(note)
+    trials = _announced(source, cut, common, listener)
     return pipeline.run(chosen, trials, out, source=source, listener=listener)
+
+
+def run_search(
+    model: str,
+    source: Path,
+    out: Path,
+    name: str | None,
+    settings: tuple[str, ...],
+    how: How,
+    cut: Cut,
+    common: Common,
+) -> dict[str, Any]:
+    """Search, infer, score and report; the scores."""
+    cache.switch_on()
+    document = _document(model, name, settings, common)
+    section = {**document.get("search", {})}
+    asked = {option: getattr(how, option) for option in ("algorithm", "members", "generations", "ensemble")}
+    section |= {option: value for option, value in asked.items() if value is not None}
+    if model in MODELS:
+        section = with_space(section, how.space, MODELS[model])
+        given = {setting.partition("=")[0].strip() for setting in settings}
+        held = given & set(MODELS[model].space) - set(section["space"])
+        section["hold"] = sorted({*section["hold"], *held})
+    chosen = recipe.from_document({**document, "search": section})
+    listener = Listener(is_quiet=common.quiet)
+    trials = _announced(source, cut, common, listener)
+    return pipeline.run_search(chosen, trials, out, source=source, ray=how.ray, listener=listener)
 
 
 def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:
@@ -139,6 +173,20 @@ def assigned(trials: xr.Dataset, cut: Cut, common: Common) -> xr.Dataset:
         trials = split(trials, valid=cut.valid, test=cut.test, by=cut.split_by, seed=seed)
     if cut.hold_out or cut.forward:
         trials = hold_out(trials, neurons=cut.hold_out, forward=cut.forward, seed=seed)
+    return trials
+
+
+def _document(model: str, name: str | None, settings: tuple[str, ...], common: Common) -> dict[str, Any]:
+    """The recipe's document with the settings and the seed of the command line."""
+    document = recipe.with_settings({**(recipe.read(name) if name else {}), "model": model}, settings)
+    return document if common.seed is None else {**document, "seed": common.seed}
+
+
+def _announced(source: Path, cut: Cut, common: Common, listener: Listener) -> xr.Dataset:
+    """The trials of a source, split as asked, after saying what was noted about them."""
+    trials = assigned(read(source, cut), cut, common)
+    for note in _notes(trials):
+        listener.say(note)
     return trials
 
 

@@ -51,7 +51,9 @@ class Fitted:
         recipe: what the run was told.
         model: the selected weights.
         session: the recording it was fitted to.
-        outcome: "selected_on" (a sentence), "selected_epoch", "epochs", "updates", "seconds", "skipped_steps".
+        outcome: "selected_on" (a sentence), "selected_epoch", "epochs", "updates", "seconds", "skipped_steps"; after a search
+            also "search": what was selected, and how.
+        others: further models of an ensemble and their recipes; the estimate's rates are the average over all.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Fitted:
     model: Model
     session: Session
     outcome: dict[str, Any]
+    others: tuple[tuple[Recipe, Model], ...] = ()
 
     def infer(
         self,
@@ -84,16 +87,20 @@ class Fitted:
         """
         samples = self.recipe.inference.samples if samples is None else samples
         seed = self.recipe.seed if seed is None else seed
-        return inference.infer(self.model, self.session, trials, samples=samples, seed=seed, out=out)
+        models = [self.model, *(model for _, model in self.others)]
+        return inference.infer(models, self.session, trials, samples=samples, seed=seed, out=out)
 
     def save(self) -> None:
         """Write the weights and what they need to be read again."""
         checkpoint.write(self.folder / "model.safetensors", self.model, facts={"schema": SCHEMA})
+        for place, (_, model) in enumerate(self.others):
+            checkpoint.write(_place_of(self.folder, place), model, facts={"schema": SCHEMA})
         facts = {
             "schema": SCHEMA,
             "recipe": self.recipe.document(),
             "session": self.session.__dict__,
             "outcome": self.outcome,
+            "others": [recipe.document() for recipe, _ in self.others],
         }
         files.write_bytes(self.folder / "config.json", json.dumps(facts, indent=1).encode())
 
@@ -117,13 +124,23 @@ def open_run(folder: str | Path) -> Fitted:
     try:
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         session, document, outcome = Session(**facts["session"]), facts["recipe"], facts["outcome"]
+        others = [from_document(other) for other in facts.get("others", [])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UndertowError(
             f"'{folder / 'config.json'}' can't be read ({error}); fit the run again."
         ) from error
     recipe = from_document(document)
     model, _ = checkpoint.read(folder / "model.safetensors", _frame(recipe, session))
-    return Fitted(folder, recipe, model, session, outcome)
+    members = tuple(
+        (other, checkpoint.read(_place_of(folder, place), _frame(other, session))[0])
+        for place, other in enumerate(others)
+    )
+    return Fitted(folder, recipe, model, session, outcome, members)
+
+
+def _place_of(folder: Path, place: int) -> Path:
+    """The weights of an ensemble's second and further models."""
+    return folder / f"model-{place + 2}.safetensors"
 
 
 def _frame(recipe: Recipe, session: Session) -> Model:

@@ -57,13 +57,13 @@ def fit(
         UndertowError: trials that the model cannot explain, choices that contradict each other, a folder that holds another run
             or can't be written.
     """
-    recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections)
+    recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections, search=None)
     trials, folder = check_trials(trials), Path(out)
     check_support(recipe.model.observation, trials)
-    data, corruption = training_arrays(trials), _corruption(recipe, trials)
+    data, corruption = training_arrays(trials), concealed(recipe, trials)
     loop.check(recipe.choices, corruption)
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
-    if _prepare(folder, recipe, provenance):
+    if prepare(folder, recipe, provenance):
         return open_run(folder)
     with Listener(is_quiet=quiet).training() as shown:
         if loop.is_begun(folder):
@@ -120,14 +120,15 @@ def check_support(observation: str, trials: xr.Dataset) -> None:
             )
 
 
-def _corruption(recipe: Recipe, trials: xr.Dataset) -> Corruption:
-    moves_spikes = recipe.corruption.jitter > 0 or recipe.corruption.shift > 0
+def concealed(recipe: Recipe, trials: xr.Dataset, *, moves_spikes: bool = False) -> Corruption:
+    """What training conceals and corrupts in these trials; `moves_spikes` where a search moves the jitter or the shift."""
+    moves_spikes = moves_spikes or recipe.corruption.jitter > 0 or recipe.corruption.shift > 0
     return Corruption(
         jnp.asarray(trials.held_out.values), jnp.asarray(trials.forward.values), moves_spikes=moves_spikes
     )
 
 
-def _prepare(folder: Path, recipe: Recipe, provenance: dict[str, Any]) -> bool:
+def prepare(folder: Path, recipe: Recipe, provenance: dict[str, Any]) -> bool:
     """Begin the run's folder, or check that it is this same run; whether the run is finished already."""
     if not (folder / "recipe.toml").exists():
         write_bytes(folder / "provenance.json", json.dumps(provenance, indent=1).encode())

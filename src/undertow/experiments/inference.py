@@ -1,6 +1,6 @@
 """From a fitted model and trials to an estimate: posterior averages, chunk by chunk, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ WITH_DEVIATION = ("rates", "factors", "inferred_inputs", "initial_condition")
 
 
 def infer(
-    model: Model,
+    models: Sequence[Model],
     session: "Session",
     trials: xr.Dataset,
     *,
@@ -35,13 +35,15 @@ def infer(
 ) -> xr.Dataset:
     """The estimate of `trials`: means over posterior samples, and standard deviations `_sd` where there are several.
 
-    Rates are averaged after the exponential, in Hz, for every neuron the model knows; bins after a trial's end are NaN.
+    Rates are averaged after the exponential, in Hz, for every neuron the model knows; bins after a trial's end are NaN. The rates
+    of several models are averaged, and `rates_sd` holds their differences too; everything else is the first one's, for no two
+    models mean the same by a factor.
     """
     if samples < 1:
         raise UndertowError(f"The estimate is asked for from {samples} posterior samples; take 1 or more.")
     trials = for_session(check_trials(trials), session)
-    chunks = _chunks(model, trials, samples=samples, seed=seed)
-    coordinates = xr.Dataset(coords=trials.coords, attrs=_attributes(trials, samples))
+    chunks = _chunks(models, trials, samples=samples, seed=seed)
+    coordinates = xr.Dataset(coords=trials.coords, attrs=_attributes(trials, samples, len(models)))
     if out is not None:
         store.write_chunks(out, coordinates, chunks)
         return store.open_estimate(out, lazy=True)
@@ -82,12 +84,12 @@ def _with_flags(trials: xr.Dataset, session: "Session") -> xr.Dataset:
     return trials.assign_coords(held_out=("neuron", np.asarray(session.held_out, bool)))
 
 
-def _attributes(trials: xr.Dataset, samples: int) -> dict:
+def _attributes(trials: xr.Dataset, samples: int, models: int) -> dict:
     kept = {name: trials.attrs[name] for name in ("bin_width", "session") if name in trials.attrs}
-    return {**kept, "schema": ESTIMATE_SCHEMA, "samples": samples}
+    return {**kept, "schema": ESTIMATE_SCHEMA, "samples": samples, "models": models}
 
 
-def _chunks(model: Model, trials: xr.Dataset, *, samples: int, seed: int) -> Iterator[xr.Dataset]:
+def _chunks(models: Sequence[Model], trials: xr.Dataset, *, samples: int, seed: int) -> Iterator[xr.Dataset]:
     """Estimates of consecutive trials; the last chunk is filled up so that there is one compiled shape."""
     count, bins = trials.sizes["trial"], trials.sizes["time"]
     size = min(CHUNK_ENTRIES // (bins * trials.sizes["neuron"]), CHUNK_BINS // bins)
@@ -95,20 +97,32 @@ def _chunks(model: Model, trials: xr.Dataset, *, samples: int, seed: int) -> Ite
     corruption = Corruption(
         jnp.asarray(trials.held_out.values), jnp.asarray(trials.forward.values), moves_spikes=False
     )
-    arrays, static = eqx.partition((model, corruption), eqx.is_array)
-    posterior = jax.jit(partial(_posterior, static, samples))
+    parts = [eqx.partition((model, corruption), eqx.is_array) for model in models]
+    posteriors = [(jax.jit(partial(_posterior, static, samples)), arrays) for arrays, static in parts]
     key = jax.random.key(seed)
     for begin in range(0, count, size):
         chunk = batches.arrays(trials, slice(begin, begin + size))
         kept = len(chunk.counts)
         padded = batches.TrialArrays(*(_filled(array, size) for array in chunk))
-        means, deviations = posterior(arrays, padded, key)
+        means, deviations = _pooled([posterior(arrays, padded, key) for posterior, arrays in posteriors])
         yield _dataset(
             {name: np.array(value[:kept]) for name, value in means.items()},
             {name: np.array(value[:kept]) for name, value in deviations.items()},
             trials.isel(trial=slice(begin, begin + kept)),
             chunk.counts,
         )
+
+
+def _pooled(outcomes: list) -> tuple[dict, dict]:
+    """Means and deviations of the first model, with rates averaged over all; deviations within and between models add up."""
+    means, deviations = (dict(part) for part in outcomes[0])
+    if len(outcomes) == 1:
+        return means, deviations
+    rates = np.stack([of_model["rates"] for of_model, _ in outcomes])
+    within = [np.square(of_model["rates"]) for _, of_model in outcomes if "rates" in of_model]
+    means["rates"] = rates.mean(0)
+    deviations["rates"] = np.sqrt(rates.var(0) + (np.mean(within, axis=0) if within else 0.0))
+    return means, deviations
 
 
 def _filled(array: np.ndarray, size: int) -> np.ndarray:

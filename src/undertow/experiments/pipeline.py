@@ -13,6 +13,7 @@ from undertow.experiments.fitted import Fitted, open_run
 from undertow.experiments.fitting import fingerprint, fit
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe
+from undertow.experiments.searching import search
 from undertow.files import write_bytes
 from undertow.vocabulary import UndertowError
 
@@ -27,6 +28,35 @@ def run(
         f"Trained {outcome['epochs']} epochs in {outcome['seconds']:.0f} s; kept epoch {outcome['selected_epoch']}, selected on "
         f"{outcome['selected_on']}."
     )
+    remember_source(fitted, trials, source)
+    return complete(fitted, trials, listener=listener)
+
+
+def run_search(
+    recipe: Recipe,
+    trials: xr.Dataset,
+    out: Path,
+    *,
+    source: Path | None,
+    ray: str | None,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Search (or go on), then infer, score and write the report into `out`; the scores."""
+    fitted = search(recipe, trials, out=out, ray=ray, listener=listener)
+    outcome, facts = fitted.outcome, fitted.outcome["search"]
+    selected, lost = facts["selected"], facts["lost"]
+    broke = (
+        f" {lost} times a member broke down and was replaced."
+        if lost and facts["algorithm"] == "population"
+        else ""
+    )
+    listener.say(
+        f"Trained {facts['members']} members for {outcome['epochs']} epochs in {outcome['seconds']:.0f} s; kept member "
+        f"{selected['member']} of generation {selected['generation']}, epoch {selected['epoch']}, selected on "
+        f"{outcome['selected_on']}.{broke}"
+    )
+    if facts["ensemble"] > 1:
+        listener.say(f"The rates are the average of the {facts['ensemble']} best members.")
     remember_source(fitted, trials, source)
     return complete(fitted, trials, listener=listener)
 

@@ -3,11 +3,12 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from undertow.search.records import Progress as SearchProgress
 from undertow.training import loop
 
 LINE_SECONDS = 10.0
@@ -26,21 +27,28 @@ class Listener:
         """One line."""
         self._console.print(sentence, markup=False)
 
+    def training(self) -> AbstractContextManager["Listener"]:
+        """A bar for the epochs of a fit inside, if this is a terminal."""
+        return self._showing("training")
+
+    def searching(self) -> AbstractContextManager["Listener"]:
+        """A bar for the epochs of a search inside, if this is a terminal."""
+        return self._showing("searching")
+
     @contextmanager
-    def training(self) -> Iterator["Listener"]:
-        """A bar for the epochs inside, if this is a terminal."""
+    def _showing(self, word: str) -> Iterator["Listener"]:
         if not self._console.is_terminal or self._console.quiet:
             yield self
             return
         columns = (
-            TextColumn("training"),
+            TextColumn(word),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[score]}"),
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self._console, transient=True) as self._bar:
-            self._bar.add_task("training", score="", total=None)
+            self._bar.add_task(word, score="", total=None)
             yield self
         self._bar = None
 
@@ -58,4 +66,20 @@ class Listener:
             self.say(
                 f"epoch {progress.epoch} of {progress.epochs}: validation {score:.4f} nats an entry, best in epoch "
                 f"{int(progress.metrics['best_epoch'])}, {progress.seconds:.0f} s gone, at most {left:.0f} s left"
+            )
+
+    def listen_to_search(self, progress: SearchProgress) -> None:
+        """Show the population: its best, median and spread, and the time that is left."""
+        scores = f"best {progress.best:.4f}, median {progress.median:.4f}, spread {progress.spread:.4f} nats an entry"
+        if self._bar is not None:
+            text = f"generation {progress.generation + 1}: {scores}"
+            self._bar.update(
+                self._bar.task_ids[0], completed=progress.epoch, total=progress.epochs, score=text
+            )
+        elif time.monotonic() - self._last_line >= LINE_SECONDS or progress.epoch == progress.epochs:
+            self._last_line = time.monotonic()
+            lost = f", {progress.lost} broken down and replaced" if progress.lost else ""
+            self.say(
+                f"generation {progress.generation + 1}, epoch {progress.epoch} of at most {progress.epochs}: {scores}{lost}; "
+                f"{progress.seconds:.0f} s gone, at most {progress.seconds_left:.0f} s left"
             )

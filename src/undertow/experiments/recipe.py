@@ -24,6 +24,7 @@ from pydantic import Field
 from undertow.components.configuration import Configuration
 from undertow.models import MODELS
 from undertow.models.base import ModelConfig
+from undertow.search.settings import Search
 from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Choices, Training
 from undertow.training.objective import Objective
@@ -46,7 +47,7 @@ SECTIONS = {
 
 
 class Recipe(NamedTuple):
-    """A model and how to train it."""
+    """A model and how to train it; for a search also how to search."""
 
     model: ModelConfig
     training: Training = Training()
@@ -55,6 +56,7 @@ class Recipe(NamedTuple):
     corruption: CorruptionConfig = CorruptionConfig()
     inference: Inference = Inference()
     seed: int = 0
+    search: Search | None = None
 
     @property
     def choices(self) -> Choices:
@@ -62,13 +64,15 @@ class Recipe(NamedTuple):
         return Choices(self.model, self.training, self.optimiser, self.objective, self.corruption)
 
     def document(self) -> dict[str, Any]:
-        """Plain nested values, defaults included."""
+        """Plain nested values, defaults included; the section `search` where there is one."""
         sections = {name: getattr(self, name).model_dump() for name in SECTIONS}
+        search = {} if self.search is None else {"search": self.search.model_dump()}
         return {
             "model": self.model.section,
             "seed": self.seed,
             self.model.section: self.model.model_dump(),
             **sections,
+            **search,
         }
 
 
@@ -81,7 +85,7 @@ def from_document(document: dict[str, Any]) -> Recipe:
     model = document.get("model")
     if not isinstance(model, str) or model not in MODELS:
         raise UndertowError(f"The recipe asks for the model '{model}'; {closest(str(model), MODELS)}")
-    known = ["model", "seed", model, *SECTIONS]
+    known = ["model", "seed", model, *SECTIONS, "search"]
     for name, value in document.items():
         if name not in known:
             raise UndertowError(f"The recipe has no section or key '{name}'; {closest(name, known)}")
@@ -93,7 +97,8 @@ def from_document(document: dict[str, Any]) -> Recipe:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UndertowError(f"The recipe's seed is {seed!r}, but must be a whole number of zero or more.")
     sections = {name: build(**document.get(name, {})) for name, build in SECTIONS.items()}
-    return Recipe(model=MODELS[model](**document.get(model, {})), seed=seed, **sections)
+    search = Search(**document["search"]) if "search" in document else None
+    return Recipe(model=MODELS[model](**document.get(model, {})), seed=seed, search=search, **sections)
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def with_settings(document: dict[str, Any], settings: Iterable[str]) -> dict[str
                 raise UndertowError(
                     f"The setting '{setting}' is not understood: '{section}' is a value and no section; write {section}=value."
                 )
-        target[key] = _value(value.strip())
+        target[key] = value_of(value.strip())
     return result
 
 
@@ -147,7 +152,8 @@ def to_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe.document())
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A value as TOML has it; text that is no TOML value stays text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -8,10 +8,10 @@ import xarray as xr
 
 from undertow.evaluation import scores as scoring
 from undertow.evaluation.yardstick import yardstick
+from undertow.experiments import searching
 from undertow.experiments.fitted import Fitted
 from undertow.files import write_bytes
 from undertow.report import page
-from undertow.training import journal
 from undertow.vocabulary import SPLITS
 
 
@@ -54,8 +54,14 @@ def write_report(
         estimate=estimate,
         yardstick=reference,
         scores=scores,
-        history=journal.read(fitted.folder / "metrics.jsonl"),
+        history=searching.history(fitted),
         recipe=fitted.recipe.document(),
-        provenance={**provenance, **fitted.outcome},
+        provenance={**provenance, **_without_search(fitted.outcome)},
+        population=searching.told(fitted),
     )
     return path
+
+
+def _without_search(outcome: dict[str, Any]) -> dict[str, Any]:
+    """The outcome without what a section of its own shows."""
+    return {name: value for name, value in outcome.items() if name != "search"}

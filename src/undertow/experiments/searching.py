@@ -1,0 +1,281 @@
+"""From a recipe and trials to the best model of a population: AutoLFADS, random search, a single fit; resumable like any run."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from undertow.components.corruption import Corruption
+from undertow.data.batches import TrialArrays, training_arrays
+from undertow.experiments.fitted import Fitted, Session, open_run
+from undertow.experiments.fitting import check_support, concealed, environment, fingerprint, prepare
+from undertow.experiments.progress import Listener
+from undertow.experiments.recipe import Recipe
+from undertow.files import write_bytes
+from undertow.models.base import ModelConfig, Range
+from undertow.search import loop as searching
+from undertow.search.executor import Executor, InProcess, Work
+from undertow.search.lineage import history_of, lineage
+from undertow.search.members import Speed, probe
+from undertow.search.population import begin, groups_of
+from undertow.search.records import GENERATIONS, METRICS, Progress, Setup
+from undertow.search.settings import Search
+from undertow.search.space import resolve
+from undertow.search.timetable import for_members
+from undertow.training import journal, loop
+from undertow.vocabulary import UndertowError, check_trials
+
+SPEED = Path("state") / "speed.json"
+VALIDATION_SHARE = 0.4
+"""What validating a batch takes of the time of training on it."""
+
+PLAIN = (
+    "This search selects on the plain likelihood of the validation trials, whose own spikes the model sees: it rewards copying "
+    "spikes to rates and can prefer the worst models. Set training.validation_dropout above 0, use sample validation "
+    "(corruption.sample_validation=0.2), or hold out neurons."
+)
+
+
+def search(
+    model: ModelConfig | Recipe,
+    trials: xr.Dataset,
+    *,
+    out: str | Path,
+    quiet: bool = False,
+    ray: str | None = None,
+    listen: Callable[[Progress], None] | None = None,
+    listener: Listener | None = None,
+    **sections: Any,
+) -> Fitted:
+    """Tune a model on trials by a population of members, or go on with the search in `out` if it was interrupted.
+
+    Without further choices: population-based training of 20 members (AutoLFADS, Keshtkaran et al. 2022) over the model's space.
+    A number that the recipe gives another value than the default stays at that value. Test trials take no part.
+
+    Args:
+        model: a model's choices, such as `LFADS(factors=20)`, or a whole recipe.
+        trials: with training and validation trials.
+        out: the run's folder.
+        quiet: show no progress.
+        ray: "auto", "local" or the address of a Ray cluster that trains the members; this process if not given.
+        listen: called as the population trains, in place of the progress that is shown otherwise.
+        listener: who says sentences; one of its own if not given.
+        **sections: `search`, `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place of
+            the recipe's.
+
+    Returns:
+        The best model (or ensemble of the best), selected on validation trials.
+
+    Raises:
+        UndertowError: trials that the model cannot explain, choices that contradict each other, a folder that holds another run
+            or can't be written, or a search in which every member broke down.
+    """
+    recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections)
+    trials, folder = check_trials(trials), Path(out)
+    listener = listener or Listener(is_quiet=quiet)
+    check_support(recipe.model.observation, trials)
+    data = training_arrays(trials)
+    recipe = settled(recipe, data)
+    setup = _setup(recipe, trials, data)
+    loop.check(recipe.choices, setup.corruption)
+    provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
+    if prepare(folder, recipe, provenance):
+        return open_run(folder)
+    if loop.rewards_copying(recipe.choices, setup.corruption):
+        listener.say(f"Warning: {PLAIN}")
+    if searching.is_begun(folder):
+        listener.say(f"Going on with the search in {folder}.")
+    speed = _speed(folder, setup)
+    listener.say(plan_of(setup, speed, is_remote=ray is not None))
+    with listener.searching() as shown:
+        outcome = searching.search(
+            setup,
+            _executor(ray, listener),
+            folder,
+            at_once=speed.at_once,
+            listen=listen or shown.listen_to_search,
+        )
+    fitted = _fitted(folder, recipe, trials, setup, outcome)
+    fitted.save()
+    return fitted
+
+
+def settled(recipe: Recipe, data: tuple[TrialArrays, TrialArrays]) -> Recipe:
+    """The recipe with everything that a search decides by itself written out: its space, its timetable, its score."""
+    asked = recipe.search or Search()
+    choices = for_members(asked, recipe.choices)
+    if asked.default_space:
+        asked = asked.model_copy(update={"hold": tuple(sorted({*asked.hold, *_given(recipe, asked)}))})
+    entries = float(np.isfinite(data[0].counts).sum() / len(data[0].counts))
+    space = resolve(asked, choices, loop.summarise(data[0]), entries=entries)
+    written = asked.model_copy(update={"space": space, "hold": (), "default_space": False})
+    return recipe._replace(search=written, training=choices.training, optimiser=choices.optimiser)
+
+
+def plan_of(setup: Setup, speed: Speed, *, is_remote: bool = False) -> str:
+    """What a search will do, and about how long it takes at most."""
+    search, table = setup.search, setup.timetable
+    kinds = {
+        "population": f"Population-based training of {search.members} members, up to {table.generations} generations of "
+        f"{search.epochs} epochs",
+        "random": f"Random search: {search.members} members, {table.epochs} epochs each",
+        "single": f"A single fit of {table.epochs} epochs",
+    }
+    moving = ", ".join(_place(key, where) for key, where in setup.space.items())
+    plan = loop.plan_of(setup.choices, setup.corruption, setup.data[0])
+    batches = plan.updates + VALIDATION_SHARE * np.ceil(len(setup.data[1].counts) / plan.batch_size)
+    seconds = speed.update * batches * table.epochs * search.members
+    way = "one after another" if speed.at_once == 1 else "side by side"
+    where = (
+        "the members are shared among Ray's workers"
+        if is_remote
+        else f"members run {way} ({_measured(speed)}); at most about {_duration(seconds)} on this device"
+    )
+    early = ", fewer when they gain nothing more" if search.algorithm == "population" else ""
+    return (
+        f"{kinds[search.algorithm]}{early}. Moving: {moving or 'nothing'}. Selecting on "
+        f"{loop.selected_on(setup.choices, setup.corruption)}. To begin with, {where}."
+    )
+
+
+def told(fitted: Fitted) -> dict[str, Any] | None:
+    """What the report says about a search: generations, the winner's lineage, ranges, what was selected; None for a fit."""
+    if "search" not in fitted.outcome:
+        return None
+    facts = fitted.outcome["search"]
+    generations = journal.read(fitted.folder / GENERATIONS)
+    selected = facts["selected"]
+    return {
+        **facts,
+        "generations": generations,
+        "lineage": lineage(generations, selected["member"], selected["generation"]),
+        "selected_on": fitted.outcome["selected_on"],
+    }
+
+
+def history(fitted: Fitted) -> list[journal.Line]:
+    """The lines of metrics.jsonl that led to the selected weights: all of a fit, the winner's lineage of a search."""
+    lines, facts = journal.read(fitted.folder / METRICS), told(fitted)
+    return lines if facts is None else history_of(lines, facts["generations"], facts["lineage"])
+
+
+def _given(recipe: Recipe, asked: Search) -> set[str]:
+    """Keys of the model's space to which the recipe gives another value than the default: they stay there."""
+    default = type(recipe.model)()
+    fresh = Recipe(default).document()
+    own, found = recipe.document(), set()
+    for key in set(default.space) - set(asked.space):
+        if _look_up(own, key) != _look_up(fresh, key):
+            found.add(key)
+    return found
+
+
+def _look_up(document: dict, key: str):
+    for part in key.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+def _setup(recipe: Recipe, trials: xr.Dataset, data: tuple[TrialArrays, TrialArrays]) -> Setup:
+    moves_spikes = any(key in recipe.search.space for key in ("corruption.jitter", "corruption.shift"))
+    corruption: Corruption = concealed(recipe, trials, moves_spikes=moves_spikes)
+    return Setup(recipe.search, recipe.choices, recipe.search.space, corruption, data, recipe.seed)
+
+
+def _speed(folder: Path, setup: Setup) -> Speed:
+    """How fast members are which way: measured when a search begins, and kept, for a resumed one must go the same way."""
+    path = folder / SPEED
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        seconds = {int(way): taken for way, taken in stored["seconds"].items()}
+        return Speed(stored["at_once"], stored["update"], seconds)
+    group = groups_of(setup.search, setup.choices, setup.space, seed=setup.seed)[0]
+    states = begin((group,), setup.space, setup.data[0], setup.timetable, seed=setup.seed).groups[0]
+    speed = probe(group.choices, setup.corruption, setup.data[0], states)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, json.dumps(speed._asdict()).encode())
+    return speed
+
+
+def _executor(ray: str | None, listener: Listener) -> Callable[[Work], Executor]:
+    if ray is None:
+        return InProcess
+    from undertow.search.ray_workers import RayWorkers
+
+    return partial(RayWorkers, address=ray, say=listener.say)
+
+
+def _fitted(
+    folder: Path, recipe: Recipe, trials: xr.Dataset, setup: Setup, outcome: searching.Outcome
+) -> Fitted:
+    """The best model and, for an ensemble, those behind it."""
+    count = setup.search.ensemble
+    if count > len(outcome.ranking):
+        raise UndertowError(
+            f"The ensemble is to have {count} models, but the search ended with {len(outcome.ranking)} different ones; ask for "
+            "fewer with search.ensemble, or for more members."
+        )
+    best, *others = outcome.ranking[:count]
+    recipes = [recipe._replace(**one.choices._asdict()) for one in (best, *others)]
+    facts = _facts(setup, outcome, folder)
+    session = Session.of(trials)
+    rest = tuple((own, one.model) for own, one in zip(recipes[1:], others, strict=True))
+    return Fitted(folder, recipes[0], best.model, session, facts, rest)
+
+
+def _facts(setup: Setup, outcome: searching.Outcome, folder: Path) -> dict[str, Any]:
+    best, state = outcome.ranking[0], outcome.state
+    lines = journal.read(folder / GENERATIONS)
+    kept = ("score", "member", "generation", "epoch", "values")
+    last = lines[-1]
+    return {
+        "selected_on": loop.selected_on(setup.choices, setup.corruption),
+        "selected_epoch": best.epoch,
+        "epochs": int(state.groups[0].epoch[0]),
+        "updates": int(state.groups[0].update[0]),
+        "seconds": last["seconds"],
+        "skipped_steps": int(sum(int(states.skipped.sum()) for states in state.groups)),
+        "search": {
+            "algorithm": setup.search.algorithm,
+            "members": setup.search.members,
+            "selected": {name: getattr(best, name) for name in kept},
+            "ensemble": setup.search.ensemble,
+            "settled": len(lines) < setup.timetable.generations,
+            "lost": sum(len(line["lost"]) for line in lines),
+            "ranges": {key: _range(where) for key, where in setup.space.items()},
+            "warning": PLAIN if loop.rewards_copying(setup.choices, setup.corruption) else None,
+        },
+    }
+
+
+def _range(where) -> dict[str, Any] | None:
+    if not isinstance(where, Range):
+        return None
+    return {"low": where.low, "high": where.high, "is_added": where.low == 0, "is_bounded": where.is_bounded}
+
+
+def _place(key: str, where) -> str:
+    if isinstance(where, Range):
+        start = "" if where.start == "drawn" else f" from {where.start:g}"
+        return f"{key}{start} in {where.low:.2g} to {where.high:.2g}"
+    return f"{key} in {', '.join(str(value) for value in where)}"
+
+
+def _measured(speed: Speed) -> str:
+    words = {1: "one after another"}
+    parts = [
+        f"{1e3 * taken:.1f} ms {words.get(way, 'side by side')}"
+        for way, taken in sorted(speed.seconds.items())
+    ]
+    return f"measured: an update of one member takes {' and '.join(parts)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
