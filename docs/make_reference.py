@@ -26,6 +26,8 @@ from undertow import cli
 from undertow.components.configuration import Configuration
 from undertow.experiments.recipe import SECTIONS
 from undertow.models import MODELS
+from undertow.models.base import Range
+from undertow.search.settings import Search
 
 FOLDER = Path(__file__).parent / "reference"
 LONG_SIGNATURE = 90
@@ -77,6 +79,7 @@ PYTHON_SECTIONS = {
         "Inference",
     ),
     "Fits": ("fit", "open", "write_report"),
+    "Searches": ("search", "Search", "Range"),
     "Scores": ("evaluate", "yardstick"),
     "Errors": ("UndertowError",),
 }
@@ -97,7 +100,7 @@ def main() -> None:
 
 def recipe_page() -> str:
     """Every key of every section, with its default and meaning."""
-    sections = {config.section: config for config in (*MODELS.values(), *SECTIONS.values())}
+    sections = {config.section: config for config in (*MODELS.values(), *SECTIONS.values(), Search)}
     parts = [section_of_recipe(name, config) for name, config in sections.items()]
     return _page(
         "Recipes",
@@ -115,7 +118,32 @@ def section_of_recipe(name: str, config: type[Configuration]) -> str:
     if isinstance(weights, dict) and weights:
         listed = ", ".join(f"`{term}` ({_toml(value)})" for term, value in weights.items())
         note = f"\nTerms that `[objective.weights]` may weigh, with their defaults: {listed}.\n"
+    space = getattr(config, "space", {})
+    if isinstance(space, dict) and space:
+        note += "\nWhat [a search](../howto/tune.md) moves unless it is told otherwise:\n\n" + _space(space)
     return f"## [{name}]\n\n{inspect.getdoc(config).splitlines()[0]}\n\n{table}{note}"
+
+
+def _space(space: Mapping[str, Range]) -> str:
+    """A model's own space as a table."""
+    rows = [
+        (
+            f"`{key}`",
+            f"{_number(where.low)} to {_number(where.high)}" + (" x entries" if where.unit == "mean" else ""),
+            "drawn" if where.start == "drawn" else _number(where.start),
+            where.prior.replace("_", "-"),
+            _number(where.step),
+            "yes" if where.is_bounded else "only at the start",
+        )
+        for key, where in space.items()
+    ]
+    note = (
+        "\nA range `x entries` is published for the mean over entries: it is multiplied by the mean number of observed entries of a "
+        "trial, which gives it in units of the evidence lower bound.\n"
+        if any(where.unit == "mean" for where in space.values())
+        else ""
+    )
+    return _table(("key", "range", "starts at", "prior", "step", "bounded"), rows) + note
 
 
 def meaning(section: str, key: str, field: Any) -> str:
@@ -136,10 +164,16 @@ def _limits(part: Any) -> list[tuple[str, str]]:
 
 def _type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(argument) for argument in arguments)
+    if origin is tuple:
+        return "list of texts"
     if origin is typing.Literal:
         return ", ".join(f'`"{value}"`' for value in arguments)
     if origin is dict:
-        return "table of numbers"
+        return "table of numbers" if arguments[1] is float else "table of ranges and lists"
     return {int: "whole number", float: "number", bool: "`true`, `false`", str: "text"}[annotation]
 
 
@@ -230,7 +264,7 @@ def python_page() -> str:
     """Every public name with its signature and docstring."""
     parts = []
     for title, names in PYTHON_SECTIONS.items():
-        entries = [python_entry(f"ut.{name}", getattr(ut, name)) for name in names]
+        entries = [python_entry(f"ut.{name}", ut.public(name)) for name in names]
         parts.append(f"## {title}\n\n" + "\n".join(entries))
     further = [
         python_entry(f"{home}.{name}", attrgetter(name)(import_module(home)))

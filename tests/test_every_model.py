@@ -13,6 +13,7 @@ from undertow.components.corruption import Corruption
 from undertow.data.batches import TrialArrays
 from undertow.models import MODELS
 from undertow.models.lfads import LFADS
+from undertow.search.space import moving_keys
 from undertow.training import checkpoint
 from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Choices, Training, beginning, plan_of, summarise
@@ -260,3 +261,10 @@ def test_a_causal_model_does_not_look_ahead(config, data, corruption):
     after = estimates(model, other, data.inputs, corruption)["rates"]
     lag = config.lag if config.inferred_inputs else TIME
     assert (before[:, : now + lag] == after[:, : now + lag]).all() == config.causal
+
+
+@pytest.mark.parametrize("config", MODELS.values(), ids=MODELS.keys())
+def test_what_a_search_moves_are_numbers_of_the_state(config):
+    choices = Choices(config(), Training(), Optimiser(), Objective(), CorruptionConfig())
+    assert config.space
+    assert set(config.space) <= moving_keys(choices)

@@ -71,15 +71,16 @@ class Listener:
     def listen_to_search(self, progress: SearchProgress) -> None:
         """Show the population: its best, median and spread, and the time that is left."""
         scores = f"best {progress.best:.4f}, median {progress.median:.4f}, spread {progress.spread:.4f} nats an entry"
+        name = "cooling down" if progress.is_cooling else f"generation {progress.generation + 1}"
         if self._bar is not None:
-            text = f"generation {progress.generation + 1}: {scores}"
+            text = f"{name}: {scores}"
             self._bar.update(
                 self._bar.task_ids[0], completed=progress.epoch, total=progress.epochs, score=text
             )
-        elif time.monotonic() - self._last_line >= LINE_SECONDS or progress.epoch == progress.epochs:
+        elif time.monotonic() - self._last_line >= LINE_SECONDS or progress.seconds_left == 0:
             self._last_line = time.monotonic()
             lost = f", {progress.lost} broken down and replaced" if progress.lost else ""
             self.say(
-                f"generation {progress.generation + 1}, epoch {progress.epoch} of at most {progress.epochs}: {scores}{lost}; "
+                f"{name}, epoch {progress.epoch} of at most {progress.epochs}: {scores}{lost}; "
                 f"{progress.seconds:.0f} s gone, at most {progress.seconds_left:.0f} s left"
             )

@@ -82,6 +82,9 @@ def search(
     recipe = settled(recipe, data)
     setup = _setup(recipe, trials, data)
     loop.check(recipe.choices, setup.corruption)
+    groups_of(
+        setup.search, setup.choices, setup.space, seed=setup.seed
+    )  # finds contradictions before anything is written
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
     if prepare(folder, recipe, provenance):
         return open_run(folder)

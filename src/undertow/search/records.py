@@ -59,6 +59,7 @@ class Progress(NamedTuple):
     seconds: float
     seconds_left: float
     lost: int
+    is_cooling: bool
 
 
 class Ended(NamedTuple):
@@ -72,13 +73,13 @@ class Ended(NamedTuple):
     values: dict[str, list]
 
     @classmethod
-    def of(cls, groups: tuple[Group, ...], state: SearchState) -> "Ended":
-        """The generation at whose end `state` stands; every member is its own parent."""
+    def of(cls, groups: tuple[Group, ...], state: SearchState, limits: list[float]) -> "Ended":
+        """The generation at whose end `state` stands; every member is its own parent. `limits` are the groups' (`breakdown.py`)."""
         members = sum(len(group.members) for group in groups)
         scores, number_of, lost = [0.0] * members, [0] * members, []
         values: dict[str, list] = {key: [None] * members for group in groups for key in group.values}
-        for number, (group, states) in enumerate(zip(groups, state.groups, strict=True)):
-            costs, is_lost = (np.asarray(array) for array in judged(states))
+        for number, (group, states, limit) in enumerate(zip(groups, state.groups, limits, strict=True)):
+            costs, is_lost = (np.asarray(array) for array in judged(states, limit))
             moving = values_of(group, states)
             for place, member in enumerate(group.members):
                 scores[member], number_of[member] = float(costs[place]), number
@@ -186,4 +187,5 @@ class Records:
             seconds=self._seconds(),
             seconds_left=pace * ((self._table.epochs if is_searching else int(state.ends)) - epoch),
             lost=self._lost,
+            is_cooling=int(state.phase) == 1,
         )

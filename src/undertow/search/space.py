@@ -45,8 +45,7 @@ def resolve(search: Search, choices: Choices, data: DataSummary, *, entries: flo
         entries: mean number of observed entries of a trial, by which published weights are converted.
 
     Raises:
-        UndertowError: a range for a key that is part of the program, a value outside what the key takes, or a key to hold that
-            does not move.
+        UndertowError: a range for a key that is part of the program, an empty list, or a key to hold that does not move.
     """
     if search.algorithm == "single":
         return {}
@@ -67,7 +66,8 @@ def resolve(search: Search, choices: Choices, data: DataSummary, *, entries: flo
             raise UndertowError(
                 f"The search gives an empty list of values for '{key}'; name at least one, or leave the key out."
             )
-    return {key: _in_own_unit(where, entries) for key, where in space.items()}
+    is_random = search.algorithm == "random"
+    return {key: _in_own_unit(where, entries, is_random=is_random) for key, where in space.items()}
 
 
 def moving_keys(choices: Choices) -> set[str]:
@@ -124,12 +124,16 @@ def _from_share(where: Range | Values, share: np.ndarray) -> np.ndarray:
     return np.exp(math.log(where.low) + share * math.log(where.high / where.low))
 
 
-def _in_own_unit(where: Range | Values, entries: float) -> Range | Values:
-    """A published weight, of the mean over entries, is that many entries larger in units of the evidence lower bound."""
-    if not isinstance(where, Range) or where.unit == "own":
+def _in_own_unit(where: Range | Values, entries: float, *, is_random: bool) -> Range | Values:
+    """A published weight, of the mean over entries, is that many entries larger in units of the evidence lower bound.
+
+    Random search draws every number, also one that has a start.
+    """
+    if not isinstance(where, Range):
         return where
-    start = where.start if where.start == "drawn" else where.start * entries
-    scaled = {"low": where.low * entries, "high": where.high * entries, "start": start, "unit": "own"}
+    scale = entries if where.unit == "mean" else 1.0
+    start = "drawn" if is_random or where.start == "drawn" else where.start * scale
+    scaled = {"low": where.low * scale, "high": where.high * scale, "start": start, "unit": "own"}
     return Range(**{**where.model_dump(), **scaled})
 
 
