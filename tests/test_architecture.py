@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "training": ("vocabulary", "files", "components", "models.base", "data.batches"),
     "search": (
         *("vocabulary", "training", "models.base", "data.batches"),
-        *("components.configuration", "components.corruption"),
+        *("components.configuration", "components.corruption", "components.observations"),
     ),
     "analysis": ("vocabulary", "components", "models"),
     "streaming": ("vocabulary", "components", "models"),

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import Corrupted
 from undertow.components.observations import Observation
+from undertow.vocabulary import UndertowError
 
 
 class DataSummary(NamedTuple):
@@ -83,9 +84,13 @@ class Range(Configuration):
     @model_validator(mode="after")
     def _has_order(self) -> "Range":
         if not 0 <= self.low < self.high:
-            raise ValueError("low must be 0 or more and lie below high")
+            raise UndertowError(
+                f"A search's range goes from {self.low:g} to {self.high:g}, but low must be 0 or more and lie below high."
+            )
         if self.prior == "log_uniform" and self.low == 0:
-            raise ValueError("a log_uniform range can't begin at 0; give a small positive low")
+            raise UndertowError(
+                "A search's range that is log_uniform can't begin at 0; give a small positive low."
+            )
         return self
 
 

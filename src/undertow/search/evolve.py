@@ -26,13 +26,14 @@ class Turn(NamedTuple):
     is_lost: Bool[Array, " member"]
 
 
-def judged(states: TrainState) -> tuple[Float[Array, " member"], Bool[Array, " member"]]:
+def judged(states: TrainState, limit: float) -> tuple[Float[Array, " member"], Bool[Array, " member"]]:
     """The smoothed selection score of every member, and whether its training has broken down.
 
-    It has where its last score is not finite, or where no step of its last epoch was.
+    It has where its last score is not finite or above `limit` (see `breakdown.py`), or where no step of its last epoch was finite.
     """
-    is_lost = ~jnp.isfinite(states.selection.last) | (states.failed_epochs > 0)
-    is_lost = is_lost | ~jnp.isfinite(states.selection.smoothed)
+    last, smoothed = states.selection.last, states.selection.smoothed
+    is_sound = jnp.isfinite(last) & jnp.isfinite(smoothed) & (last <= limit) & (states.failed_epochs == 0)
+    is_lost = ~is_sound
     return jnp.where(is_lost, jnp.inf, states.selection.smoothed), is_lost
 
 
@@ -89,14 +90,14 @@ def inherit(states: TrainState, parents: Int[Array, " member"]) -> TrainState:
 
 
 def evolve(
-    states: TrainState, rules: Rules, keys: list[str], section: str, *, key: Key[Array, ""]
+    states: TrainState, rules: Rules, keys: list[str], section: str, limit: float, *, key: Key[Array, ""]
 ) -> tuple[TrainState, Turn]:
     """The population after one generation's end; `keys` are the numbers that move, `section` is the model's.
 
-    The copies' numbers are perturbed, the winners' stay.
+    The copies' numbers are perturbed, the winners' stay. A score above `limit` is that of a member that broke down.
     """
     tournament_key, perturb_key = jax.random.split(key)
-    scores, is_lost = judged(states)
+    scores, is_lost = judged(states, limit)
     parents = tournament(scores, is_lost, key=tournament_key)
     states = inherit(states, parents)
     if not keys:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow.models.base import Model
+from undertow.search.breakdown import limit_of
 from undertow.search.evolve import evolve, has_settled, judged
 from undertow.search.executor import Executor, Work
 from undertow.search.population import (
@@ -81,12 +82,13 @@ def search(
     state, facts = _resumed(folder, _beginning(setup, groups))
     records = Records(setup, groups, folder, listen, facts)
     records.rewind(state)
-    turners = [_turner(setup, group) for group in groups]
+    limits = [limit_of(group.choices, setup.data) for group in groups]
+    turners = [_turner(setup, group, limit) for group, limit in zip(groups, limits, strict=True)]
     while int(state.phase) != DONE:
         for stride in executor.advance(state.groups, _ratios(setup, state)):
             state = state._replace(groups=stride.states)
             records.note(state, stride)
-        ended = Ended.of(groups, state)
+        ended = Ended.of(groups, state, limits)
         state = _concluded(setup, state, ended.best)
         if setup.search.algorithm == "population" and int(state.phase) != DONE:
             key = search_key(setup.seed, ended.generation)
@@ -94,7 +96,7 @@ def search(
             state = state._replace(groups=tuple(states for states, _ in turned))
             ended = ended.with_parents(groups, [turn.parents for _, turn in turned])
         records.close_generation(state, ended)
-    _check_alive(state)
+    _check_alive(state, limits)
     traces = tuple(getattr(epochs, "traces", 0) for epochs in getattr(executor, "groups", ()))
     return Outcome(state, groups, ranking(groups, state), traces)
 
@@ -135,12 +137,13 @@ def _ratios(setup: Setup, state: SearchState) -> list[float]:
     return [1.0] * left
 
 
-def _turner(setup: Setup, group: Group):
+def _turner(setup: Setup, group: Group, limit: float):
     """The end of a generation as one compiled function of a group's states and a key."""
     rules, section = rules_of(setup.space, list(group.keys)), group.choices.model.section
 
     def turn(states, key):
-        return evolve(states, rules, list(group.keys), section, key=jax.random.fold_in(key, group.members[0]))
+        group_key = jax.random.fold_in(key, group.members[0])
+        return evolve(states, rules, list(group.keys), section, limit, key=group_key)
 
     return eqx.filter_jit(turn)
 
@@ -174,8 +177,8 @@ def _has_settled(setup: Setup, state: SearchState) -> bool:
     return has_settled(best, patience=search.patience, tolerance=search.tolerance)
 
 
-def _check_alive(state: SearchState) -> None:
-    if all(bool(judged(states)[1].all()) for states in state.groups):
+def _check_alive(state: SearchState, limits: list[float]) -> None:
+    if all(bool(judged(states, limit)[1].all()) for states, limit in zip(state.groups, limits, strict=True)):
         raise UndertowError(
             "The search found nothing: the training of every member broke down; narrow optimiser.learning_rate with --space, and look "
             "at the data with `undertow describe`."

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from undertow.components.configuration import Configuration
 from undertow.data.batches import TrialArrays
-from undertow.models.base import Model
-from undertow.search.settings import Search
+from undertow.models.base import Model, Range
+from undertow.search.settings import Search, Values
 from undertow.search.space import Space, first_values, group_values, moving_keys
 from undertow.search.timetable import Timetable
 from undertow.training import loop
@@ -24,6 +24,9 @@ SEARCH_STREAM = 1_000_003
 """Folded into the seed for everything that the search itself draws; members fold in their numbers."""
 
 SECTIONS = ("training", "optimiser", "objective", "corruption")
+
+LARGE = 1e9
+"""A number without bounds may come near it."""
 
 
 class Group(NamedTuple):
@@ -66,12 +69,18 @@ class SearchState(NamedTuple):
 
 
 def groups_of(search: Search, choices: Choices, space: Space, *, seed: int) -> tuple[Group, ...]:
-    """The groups of a population: one for each combination of values of the keys that are part of the program."""
+    """The groups of a population: one for each combination of values of the keys that are part of the program.
+
+    Raises:
+        UndertowError: a key that no member can differ in, or a value that its key does not take.
+    """
     moving = moving_keys(choices)
     fixed = [name for name in space if name not in moving]
     keys = tuple(name for name in space if name in moving)
     for name in fixed:
         _check_key(choices, name)
+    for name in keys:
+        _check_numbers(choices, name, space[name])
     drawn = group_values(space, fixed, search.members, key=jax.random.fold_in(_stream(seed), 0))
     combinations = list({tuple(values.items()): values for values in drawn}.values())
     return tuple(
@@ -131,18 +140,7 @@ def values_of(group: Group, states: TrainState | Champion) -> dict[str, np.ndarr
 
 def chosen(group: Group, values: dict[str, float]) -> Choices:
     """The choices of one member: its group's, with its numbers in place of the recipe's."""
-    choices = group.choices
-    weights = {
-        key.removeprefix("objective.weights."): value for key, value in values.items() if ".weights." in key
-    }
-    for key, value in values.items():
-        if ".weights." not in key:
-            choices = _with_value(choices, key, value)
-    if weights:
-        objective = choices.objective
-        changed = {**objective.model_dump(), "weights": {**objective.weights, **weights}}
-        choices = choices._replace(objective=type(objective)(**changed))
-    return choices
+    return _with_numbers(group.choices, values)
 
 
 def epoch_of(state: SearchState) -> int:
@@ -204,6 +202,20 @@ def _with_value(choices: Choices, key: str, value) -> Choices:
     return choices._replace(**{field: type(configuration)(**{**explicit, name: value})})
 
 
+def _with_numbers(choices: Choices, values: dict[str, float]) -> Choices:
+    weights = {
+        key.removeprefix("objective.weights."): value for key, value in values.items() if ".weights." in key
+    }
+    for key, value in values.items():
+        if ".weights." not in key:
+            choices = _with_value(choices, key, value)
+    if weights:
+        objective = choices.objective
+        changed = {**objective.model_dump(), "weights": {**objective.weights, **weights}}
+        choices = choices._replace(objective=type(objective)(**changed))
+    return choices
+
+
 def _check_key(choices: Choices, key: str) -> None:
     """Raise an `UndertowError` for a key that no member can differ in."""
     section, _, name = key.partition(".")
@@ -222,3 +234,20 @@ def _check_key(choices: Choices, key: str) -> None:
         raise UndertowError(
             f"The search names '{key}', but all members train equally long and select on the same score."
         )
+
+
+def _check_numbers(choices: Choices, key: str, where: Range | Values) -> None:
+    """Raise an `UndertowError` where a member could come to a value that the key does not take."""
+    if not isinstance(where, Range):
+        for value in where:
+            _with_numbers(choices, {key: value})
+        return
+    for value in (where.low, (where.low + where.high) / 2, where.high):
+        _with_numbers(choices, {key: value})
+    try:
+        _with_numbers(choices, {key: where.high if where.is_bounded else LARGE})
+    except UndertowError as error:
+        raise UndertowError(
+            f"The search's range for '{key}' has no end (is_bounded = false), but the key does not take every large number; set "
+            "is_bounded = true."
+        ) from error
