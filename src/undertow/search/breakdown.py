@@ -20,8 +20,8 @@ def limit_of(choices: Choices, data: tuple[TrialArrays, TrialArrays]) -> float:
     """The score in nats an entry above which a member's training has broken down.
 
     Every neuron keeps the rate of its training trials through all validation trials, under the observation of these choices. The
-    limit is the mean cost of an entry plus `MARGIN` standard deviations, of the neuron for which that is highest: a selection score
-    may count some neurons only.
+    limit is the mean cost of an entry plus `MARGIN` standard deviations, of the neuron for which that is highest: a selection
+    score may count some neurons only.
     """
     train, valid = data
     summary = summarise(train)

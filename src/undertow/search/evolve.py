@@ -1,8 +1,8 @@
 """The rules of population-based training as pure functions of arrays.
 
-A generation ends so: members meet in random pairs (binary tournament); the loser becomes a copy of the winner, with its weights, its
-optimiser and its smoothed score, and every number that the search moves is perturbed (Jaderberg et al. 2017; AutoLFADS, Keshtkaran
-et al. 2022). Scores are costs: lower wins. A member whose training broke down loses against anybody that did not.
+A generation ends so: members meet in random pairs (binary tournament); the loser becomes a copy of the winner, with its weights,
+its optimiser and its smoothed score, and every number that the search moves is perturbed (Jaderberg et al. 2017; AutoLFADS,
+Keshtkaran et al. 2022). Scores are costs: lower wins. A member whose training broke down loses against anybody that did not.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Turn(NamedTuple):
 def judged(states: TrainState, limit: float) -> tuple[Float[Array, " member"], Bool[Array, " member"]]:
     """The smoothed selection score of every member, and whether its training has broken down.
 
-    It has where its last score is not finite or above `limit` (see `breakdown.py`), or where no step of its last epoch was finite.
+    It has where its last score is not finite or above `limit` (see `breakdown.py`), or no step of its last epoch was finite.
     """
     last, smoothed = states.selection.last, states.selection.smoothed
     is_sound = jnp.isfinite(last) & jnp.isfinite(smoothed) & (last <= limit) & (states.failed_epochs == 0)

@@ -18,6 +18,6 @@ def lineage(generations: list[Line], member: int, generation: int) -> list[int]:
 
 
 def history_of(lines: list[Line], generations: list[Line], ancestors: list[int]) -> list[Line]:
-    """The lines of metrics.jsonl that led to a member: of each generation those of its ancestor there; `generations` for its length."""
+    """The lines of metrics.jsonl that led to a member: of each generation in `generations` those of its ancestor there."""
     member_of = dict(zip((line["generation"] for line in generations), ancestors, strict=False))
     return [line for line in lines if member_of.get(line["generation"]) == line["member"]]

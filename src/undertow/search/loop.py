@@ -111,7 +111,7 @@ def ranking(groups: tuple[Group, ...], state: SearchState) -> list[Ranked]:
     candidates = {}
     ended = int(state.generation) - 1
     for group, champion, states in zip(groups, state.champions, state.groups, strict=True):
-        for place, member in enumerate(group.members):
+        for place in range(len(group.members)):
             one = _ranked_member(group, states, place, ended)
             if np.isfinite(one.score):
                 candidates[group.members[0], one.score, one.epoch] = one
@@ -180,8 +180,8 @@ def _has_settled(setup: Setup, state: SearchState) -> bool:
 def _check_alive(state: SearchState, limits: list[float]) -> None:
     if all(bool(judged(states, limit)[1].all()) for states, limit in zip(state.groups, limits, strict=True)):
         raise UndertowError(
-            "The search found nothing: the training of every member broke down; narrow optimiser.learning_rate with --space, and look "
-            "at the data with `undertow describe`."
+            "The search found nothing: the training of every member broke down; narrow optimiser.learning_rate with --space, and "
+            "look at the data with `undertow describe`."
         )
 
 

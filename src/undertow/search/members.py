@@ -4,7 +4,6 @@
 members when memory is short. With several local devices each holds an equal share of the members.
 """
 
-import math
 import os
 import statistics
 import time
@@ -85,15 +84,16 @@ class MemberEpochs:
         self._place = NamedSharding(mesh, PartitionSpec("member"))
         everywhere = NamedSharding(mesh, PartitionSpec())
         self._data = tuple(jax.device_put(arrays, everywhere) for arrays in self._data)
+        jax.clear_caches()  # what JAX remembers of other programs changes how it cuts up this one, and so its last digits
         own = members // self.devices
         limit = device_memory() if self._memory is None else self._memory
-        self.at_once = math.gcd(self.at_once, own) if self.at_once < own else own
+        self.at_once = _divisor(own, self.at_once)
         while True:
             program = self._program(static, mesh).lower(jax.device_put(changing, self._place), *self._data)
             self._compiled = program.compile()
             if self.at_once == 1 or _bytes_of(self._compiled) <= SHARE_OF_MEMORY * limit:
                 return
-            self.at_once = max(n for n in range(1, self.at_once) if own % n == 0)
+            self.at_once = _divisor(own, self.at_once - 1)
 
     def _program(self, static, mesh):
         def one(changing, train, valid):
@@ -164,6 +164,11 @@ def device_memory() -> int:
     if "SC_AVPHYS_PAGES" in names and "SC_PAGE_SIZE" in names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 1 << 62
+
+
+def _divisor(members: int, at_most: int) -> int:
+    """The largest number of members side by side that leaves none over."""
+    return max(n for n in range(1, min(members, at_most) + 1) if members % n == 0)
 
 
 def _bytes_of(compiled) -> int:

@@ -1,4 +1,4 @@
-"""What a search writes down: its state, a line for each epoch and member, a line for each generation; and what a listener hears."""
+"""What a search writes down: its state, a line for each epoch and member, one for each generation; and what a listener hears."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ CHECKPOINT_SHARE = 0.05
 
 
 class Setup(NamedTuple):
-    """What a search is told: its settings, what all members share, the resolved space, what is concealed, the trials, the seed."""
+    """What a search is told: its settings, what all members share, the space, what is concealed, the trials, the seed."""
 
     search: Search
     choices: Choices
@@ -45,8 +45,8 @@ class Setup(NamedTuple):
 class Progress(NamedTuple):
     """What a listener hears after each stride. Scores are costs (nats an entry); `spread` is their standard deviation.
 
-    `seconds_left` reckons with all generations; a search that settles earlier is earlier done. `lost` counts members replaced so far
-    because their training broke down.
+    `seconds_left` reckons with all generations; a search that settles earlier is earlier done. `lost` counts members replaced so
+    far because their training broke down.
     """
 
     generation: int
@@ -74,7 +74,7 @@ class Ended(NamedTuple):
 
     @classmethod
     def of(cls, groups: tuple[Group, ...], state: SearchState, limits: list[float]) -> "Ended":
-        """The generation at whose end `state` stands; every member is its own parent. `limits` are the groups' (`breakdown.py`)."""
+        """The generation at whose end `state` stands; everybody is its own parent. `limits` are the groups' (`breakdown.py`)."""
         members = sum(len(group.members) for group in groups)
         scores, number_of, lost = [0.0] * members, [0] * members, []
         values: dict[str, list] = {key: [None] * members for group in groups for key in group.values}

@@ -1,7 +1,7 @@
 """The space of a search: which numbers move, where members begin, and the rules by which numbers are perturbed.
 
-A key that names an array leaf of `Hyperparameters` moves inside one compiled program. Any other key (a size, a prior, an observation)
-is part of the program: each of its values makes a group of members that is compiled on its own.
+A key that names an array leaf of `Hyperparameters` moves inside one compiled program. Any other key (a size, a prior, an
+observation) is part of the program: each of its values makes a group of members that is compiled on its own.
 """
 
 import math
@@ -59,8 +59,8 @@ def resolve(search: Search, choices: Choices, data: DataSummary, *, entries: flo
     for key, where in space.items():
         if isinstance(where, Range) and key not in moving:
             raise UndertowError(
-                f"The search gives a range for '{key}', but only {', '.join(sorted(moving))} move freely; give a list of values, e.g. "
-                f"{key}=16,32, and each is compiled as a group of its own."
+                f"The search gives a range for '{key}', but only {', '.join(sorted(moving))} move freely; give a list of values, "
+                f"e.g. {key}=16,32, and each is compiled as a group of its own."
             )
         if not isinstance(where, Range) and not where:
             raise UndertowError(

@@ -47,8 +47,8 @@ def timetable(search: Search, choices: Choices) -> Timetable:
 def for_members(search: Search, choices: Choices) -> Choices:
     """The choices that every member shares: what the recipe leaves open takes what suits a search.
 
-    In population-based training the learning rate is constant within a generation, and `training.epochs` is the timetable's; in every
-    search validation hides the same share of entries for all members. A single fit stays as it is.
+    In population-based training the learning rate is constant within a generation, and `training.epochs` is the timetable's; in
+    every search validation hides the same share of entries for all members. A single fit stays as it is.
     """
     if search.algorithm == "single":
         return choices
