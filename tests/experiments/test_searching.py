@@ -17,7 +17,7 @@ from undertow.search.settings import Search
 from undertow.training import journal
 from undertow.vocabulary import UndertowError
 
-SMALL = Search(members=5, epochs=2, generations=3, cool_down=2)
+SMALL = Search(members=5, epochs=2, generations=3, cool_down=2, at_once=1)
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +252,9 @@ def test_speed_is_measured_once(searched, trials, recipe, tmp_path):
     stored = json.loads((searched.folder / "state" / "speed.json").read_text())
     assert stored["at_once"] in (1, 5)
     assert stored["update"] > 0
+    measured = SMALL.model_copy(update={"at_once": "auto"})
+    fitted = ut.search(recipe._replace(search=measured), trials, out=tmp_path / "run", quiet=True)
+    stored = json.loads((fitted.folder / "state" / "speed.json").read_text())
+    assert fitted.recipe.search.at_once == stored["at_once"]
+    again = ut.search(recipe._replace(search=measured), trials, out=tmp_path / "run", quiet=True)
+    assert same_bits(again.model, fitted.model)

@@ -14,7 +14,7 @@ from undertow.data.batches import TrialArrays, training_arrays
 from undertow.experiments.fitted import Fitted, Session, open_run
 from undertow.experiments.fitting import check_support, concealed, environment, fingerprint, prepare
 from undertow.experiments.progress import Listener
-from undertow.experiments.recipe import Recipe
+from undertow.experiments.recipe import Recipe, read
 from undertow.files import write_bytes
 from undertow.models.base import ModelConfig, Range
 from undertow.search import loop as searching
@@ -85,6 +85,8 @@ def search(
     groups_of(
         setup.search, setup.choices, setup.space, seed=setup.seed
     )  # finds contradictions before anything is written
+    speed = _speed(folder, setup)
+    recipe, setup = _with_at_once(folder, recipe, setup, speed)
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
     if prepare(folder, recipe, provenance):
         return open_run(folder)
@@ -92,14 +94,14 @@ def search(
         listener.say(f"Warning: {PLAIN}")
     if searching.is_begun(folder):
         listener.say(f"Going on with the search in {folder}.")
-    speed = _speed(folder, setup)
+    write_bytes(folder / SPEED, json.dumps(speed._asdict()).encode())
     listener.say(plan_of(setup, speed, is_remote=ray is not None))
     with listener.searching() as shown:
         outcome = searching.search(
             setup,
             _executor(ray, listener),
             folder,
-            at_once=speed.at_once,
+            at_once=setup.search.at_once,
             listen=listen or shown.listen_to_search,
         )
     fitted = _fitted(folder, recipe, trials, setup, outcome)
@@ -132,7 +134,7 @@ def plan_of(setup: Setup, speed: Speed, *, is_remote: bool = False) -> str:
     plan = loop.plan_of(setup.choices, setup.corruption, setup.data[0])
     batches = plan.updates + VALIDATION_SHARE * np.ceil(len(setup.data[1].counts) / plan.batch_size)
     seconds = speed.update * batches * table.epochs * search.members
-    way = "one after another" if speed.at_once == 1 else "side by side"
+    way = "one after another" if search.at_once == 1 else f"up to {search.at_once} side by side"
     where = (
         "the members are shared among Ray's workers"
         if is_remote
@@ -190,7 +192,7 @@ def _setup(recipe: Recipe, trials: xr.Dataset, data: tuple[TrialArrays, TrialArr
 
 
 def _speed(folder: Path, setup: Setup) -> Speed:
-    """How fast members are which way: measured when a search begins, and kept, for a resumed one must go the same way."""
+    """How fast members are which way: measured when a search begins; a resumed one must go the same way."""
     path = folder / SPEED
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -198,10 +200,18 @@ def _speed(folder: Path, setup: Setup) -> Speed:
         return Speed(stored["at_once"], stored["update"], seconds)
     group = groups_of(setup.search, setup.choices, setup.space, seed=setup.seed)[0]
     states = begin((group,), setup.space, setup.data[0], setup.timetable, seed=setup.seed).groups[0]
-    speed = probe(group.choices, setup.corruption, setup.data[0], states)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, json.dumps(speed._asdict()).encode())
-    return speed
+    return probe(group.choices, setup.corruption, setup.data[0], states)
+
+
+def _with_at_once(folder: Path, recipe: Recipe, setup: Setup, speed: Speed) -> tuple[Recipe, Setup]:
+    """Both with the number of members side by side written out: as asked, else as the run began, else as measured."""
+    at_once, begun = recipe.search.at_once, folder / "recipe.toml"
+    if at_once == "auto":
+        at_once = speed.at_once
+        if begun.exists():
+            at_once = read(begun).get("search", {}).get("at_once", at_once)
+    search = recipe.search.model_copy(update={"at_once": at_once})
+    return recipe._replace(search=search), setup._replace(search=search)
 
 
 def _executor(ray: str | None, listener: Listener) -> Callable[[Work], Executor]:

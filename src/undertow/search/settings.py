@@ -36,6 +36,11 @@ class Search(Configuration):
     cool_down: int = Field(
         25, ge=0, description="Epochs after the last generation in which every learning rate falls to 0"
     )
+    at_once: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto",
+        description="Members side by side on a device; 'auto' measures whether side by side or one after another is faster, and notes "
+        "it in the run's recipe, for results differ in their last digits",
+    )
     ensemble: int = Field(1, ge=1, description="Average the rates of so many of the best members")
     default_space: bool = Field(default=True, description="Also move what the model's own space names")
     space: dict[str, Annotated[Values | Range, Field(union_mode="left_to_right")]] = Field(
