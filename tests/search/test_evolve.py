@@ -262,6 +262,7 @@ def test_without_selection_a_bounded_number_visits_its_range_evenly(low):
         ([1.0, 0.5, 0.5, 0.5, 0.5], False),  # the gain lies within the last four
         ([1.0, 0.5, 0.5, 0.5, 0.5, 0.5], True),  # and now before them
         ([0.5, 0.7, 0.7, 0.7, 0.7], True),  # worse than four generations ago
+        ([0.5, 0.7, 0.6, 0.6, 0.6, 0.6], True),  # better than then, but not than the best before
         ([-2.0, -2.0, -2.0, -2.0, -2.0009], True),  # costs below zero: 9e-4 of 2
         ([-2.0, -2.0, -2.0, -2.0, -2.0011], False),
     ],

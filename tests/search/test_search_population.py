@@ -8,7 +8,7 @@ from search_material import TRAIN, beginning, member_of, population, setup_of
 from tiny_model import choices, same_bits
 
 from undertow.models.base import Range
-from undertow.search.population import chosen, crown, groups_of, values_of
+from undertow.search.population import chosen, crown, groups_of, search_key, values_of
 from undertow.search.settings import Search
 from undertow.training import loop
 from undertow.training.hyperparameters import by_key
@@ -126,3 +126,10 @@ def test_a_members_choices_are_its_groups_with_its_own_numbers():
     weights = {"kernel_penalty": 0.7, "kl_code": numbers["objective.weights.kl_code"]}
     assert own.objective.weights == weights
     assert group.choices.objective.weights == {"kernel_penalty": 0.7}, "the group's choices stay"
+
+
+def test_every_generation_and_seed_draws_anew():
+    keys = {
+        jax.random.key_data(search_key(seed, number)).tobytes() for seed in range(3) for number in range(50)
+    }
+    assert len(keys) == 150
