@@ -64,8 +64,8 @@ def search(
         ray: "auto", "local" or the address of a Ray cluster that trains the members; this process if not given.
         listen: called as the population trains, in place of the progress that is shown otherwise.
         listener: who says sentences; one of its own if not given.
-        **sections: `search`, `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place of
-            the recipe's.
+        **sections: `search`, `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place
+            of the recipe's.
 
     Returns:
         The best model (or ensemble of the best), selected on validation trials.
