@@ -6,7 +6,7 @@ from collections import Counter
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from search_material import TRAIN, setup_of
@@ -177,6 +177,7 @@ def test_a_start_is_everybodys_and_a_lists_values_are_equally_likely():
 
 
 @given(members=st.integers(1, 40), sizes=st.lists(st.integers(1, 4), max_size=3), seed=st.integers(0, 50))
+@settings(max_examples=40, deadline=None)
 def test_every_combination_is_met_equally_often(members, sizes, seed):
     space = {f"k{number}": tuple(range(size)) for number, size in enumerate(sizes)}
     values = group_values(space, list(space), members, key=jax.random.key(seed))

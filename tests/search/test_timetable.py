@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import choices
 
@@ -37,6 +37,7 @@ def test_generation_by_generation(given, schedule, expected):
 
 @pytest.mark.parametrize("algorithm", ["random", "single"])
 @given(epochs=st.integers(1, 60), stride=st.integers(1, 25))
+@settings(max_examples=40, deadline=None)
 def test_random_search_and_single_fits_train_exactly_as_long_as_the_recipe_says(algorithm, epochs, stride):
     table = timetable(Search(algorithm=algorithm, epochs=stride), choices(training={"epochs": epochs}))
     assert (
@@ -45,6 +46,7 @@ def test_random_search_and_single_fits_train_exactly_as_long_as_the_recipe_says(
 
 
 @given(st.integers(0, 60))
+@settings(max_examples=40, deadline=None)
 def test_the_cool_down_is_half_a_cosine(epochs):
     levels = np.cumprod(cooling(epochs))
     expected = [0.5 * (1 + math.cos(math.pi * (epoch + 1) / (epochs + 1))) for epoch in range(epochs)]
