@@ -172,3 +172,75 @@ def make_material(*, trials=None, estimate=None, **changes):
         },
     }
     return {**material, **changes}
+
+
+NUMBERS = {
+    "optimiser.learning_rate": {"low": 1e-5, "high": 5e-3, "is_added": False, "is_bounded": True},
+    "lfads.dropout_rate": {"low": 0.0, "high": 0.6, "is_added": True, "is_bounded": True},
+    "objective.weights.kl_inputs": {"low": 1e-3, "high": 1.0, "is_added": False, "is_bounded": False},
+}
+
+
+def make_population(
+    *, members=8, generations=6, algorithm="population", sizes=(), lost=(), values=None, seed=0, **changes
+):
+    """What `page.write` is told of an invented search: falling scores, random copies within groups, the winner's ancestors.
+
+    `lost` are pairs of member and generation, `sizes` the values of lfads.generator, each a group of its own, and `values`
+    replaces selected values.
+    """
+    random = np.random.default_rng(seed)
+    groups = np.arange(members) % max(len(sizes), 1)
+    scores = (
+        0.4 + 0.1 * np.exp(-np.arange(generations))[:, None] + 0.01 * random.random((generations, members))
+    )
+    parents = np.tile(np.arange(members), (generations, 1))
+    if algorithm == "population":
+        for generation in range(generations - 1):
+            rival = random.integers(0, members, members)
+            loses = (scores[generation, rival] < scores[generation]) & (groups[rival] == groups)
+            parents[generation, loses] = rival[loses]
+    lines = []
+    for generation in range(generations):
+        broken = [member for member, when in lost if when == generation]
+        moving = {
+            key: list(where["low"] + random.uniform(0.1, 0.7, members) * (where["high"] - where["low"]))
+            for key, where in NUMBERS.items()
+        }
+        fixed = {"lfads.generator": [sizes[group] for group in groups]} if sizes else {}
+        costs = [None if member in broken else float(scores[generation, member]) for member in range(members)]
+        lines.append(
+            {
+                "generation": generation,
+                "scores": costs,
+                "groups": groups.tolist(),
+                "parents": parents[generation].tolist(),
+                "lost": broken,
+                "values": {**moving, **fixed},
+                "epoch": 30 + 25 * generation,
+                "seconds": 60.0 * generation,
+            }
+        )
+    winner = int(np.nanargmin(np.array(lines[-1]["scores"], float)))
+    lineage = [winner]
+    for generation in reversed(range(generations - 1)):
+        lineage.insert(0, int(parents[generation, lineage[0]]))
+    selected = {
+        "member": winner,
+        "generation": generations - 1,
+        "epoch": lines[-1]["epoch"] - 3,
+        "score": lines[-1]["scores"][winner] - 1e-4,
+        "values": {**{key: lines[-1]["values"][key][winner] for key in NUMBERS}, **(values or {})},
+    }
+    return {
+        "generations": lines,
+        "lineage": lineage,
+        "ranges": {**NUMBERS, **({"lfads.generator": None} if sizes else {})},
+        "algorithm": algorithm,
+        "selected": selected,
+        "selected_on": "the likelihood of the held-out neurons of the validation trials",
+        "ensemble": 1,
+        "settled": True,
+        "warning": None,
+        **changes,
+    }

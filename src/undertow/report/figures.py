@@ -7,6 +7,7 @@ Plotly figure.
 from undertow.report.inputs import inputs_figure
 from undertow.report.latent_space import factor_courses_figure, factor_planes_figure, factors_figure
 from undertow.report.learning import learning_figure
+from undertow.report.population_figures import search_scores_figure, search_values_figure
 from undertow.report.rasters import raster_figure
 from undertow.report.rates import psth_figure, rates_figure
 from undertow.report.recorded import recorded_figure
@@ -21,4 +22,6 @@ __all__ = [
     "raster_figure",
     "rates_figure",
     "recorded_figure",
+    "search_scores_figure",
+    "search_values_figure",
 ]

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from undertow.report import excerpt, history, score_words
+from undertow.report import excerpt, history, population_findings, score_words
+from undertow.report.material import Finding
+from undertow.report.population import Population
 
 _DEAD_SHARE = 0.01  # a factor whose standard deviation is below this share of the largest one's
 _INPUT_SHARE = 0.05  # an input whose mean carries less than this share of the posterior's total variance
@@ -24,25 +26,24 @@ _STILL_GAINING = 0.04  # the last tenth of the epochs may bring this share of th
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing worth attention: a `title`, what was seen (`evidence`), and what to do (`advice`)."""
-
-    title: str
-    evidence: str
-    advice: str
-
-
-@dataclass(frozen=True)
 class Evidence:
-    """All that a question may look at."""
+    """All that a question may look at; `population` is None for an ordinary fit."""
 
     trials: xr.Dataset
     estimate: xr.Dataset
     scores: dict
     lines: history.History
+    population: Population | None
 
 
-def find(*, trials: xr.Dataset, estimate: xr.Dataset, scores: dict, lines: history.History) -> list[Finding]:
+def find(
+    *,
+    trials: xr.Dataset,
+    estimate: xr.Dataset,
+    scores: dict,
+    lines: history.History,
+    population: Population | None = None,
+) -> list[Finding]:
     """The findings for a fit, gravest first; empty when nothing is suspicious.
 
     Args:
@@ -50,8 +51,9 @@ def find(*, trials: xr.Dataset, estimate: xr.Dataset, scores: dict, lines: histo
         estimate: the model's estimate for the same trials.
         scores: as in `scores.json`, with "splits".
         lines: the training history, one dictionary an epoch; may be empty.
+        population: the search, or None for an ordinary fit.
     """
-    evidence = Evidence(trials, estimate, scores, lines)
+    evidence = Evidence(trials, estimate, scores, lines, population)
     return [finding for question in _QUESTIONS for finding in question(evidence)]
 
 
@@ -64,6 +66,11 @@ def _not_finite(evidence: Evidence) -> Iterator[Finding]:
             f"{number:,} of {rates.size:,} inferred rates are NaN or infinite.",
             "Do not use this estimate: lower the learning rate or clip gradients harder, then fit again.",
         )
+
+
+def _about_the_search(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.population is not None:
+        yield from population_findings.find(evidence.population)
 
 
 def _below_smoothing(evidence: Evidence) -> Iterator[Finding]:
@@ -207,6 +214,8 @@ def _unfinished_ramps(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _still_improving(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.population is not None and evidence.population.is_evolved:
+        return  # its last epochs cool down, and whether it settled is asked of the whole population
     epochs, values = history.selection_curve(evidence.lines)
     if values.size < 10:
         return
@@ -239,6 +248,7 @@ def _listed(places: np.ndarray) -> str:
 
 _QUESTIONS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _not_finite,
+    _about_the_search,
     _below_smoothing,
     _overfitting,
     _training_gap,

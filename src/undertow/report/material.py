@@ -8,11 +8,12 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from undertow.report import history
+from undertow.report.population import Population
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a report is made of, as handed to `page.write`."""
+    """All that a report is made of, as handed to `page.write`; `population` is None for an ordinary fit."""
 
     trials: xr.Dataset
     estimate: xr.Dataset
@@ -21,6 +22,16 @@ class Material:
     lines: history.History
     recipe: dict
     provenance: dict
+    population: Population | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing worth attention: a `title`, what was seen (`evidence`), and what to do (`advice`)."""
+
+    title: str
+    evidence: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -40,10 +51,21 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of words: its `caption`, the `heads` of its columns, and its rows, each beginning with its name."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading with its `anchor`, a sentence of `introduction`, and pictures."""
+    """A heading with its `anchor`, an `introduction`, facts (pairs of a name and a value), tables, and pictures."""
 
     anchor: str
     title: str
     introduction: str
     pictures: tuple[Picture, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    tables: tuple[Table, ...] = ()

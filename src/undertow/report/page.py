@@ -18,6 +18,7 @@ import xarray as xr
 from undertow.files import replacing
 from undertow.report import findings, history, score_words, summary
 from undertow.report.material import Material, Picture
+from undertow.report.population import Population
 from undertow.report.sections import sections
 from undertow.vocabulary import UndertowError, check_trials
 
@@ -34,6 +35,7 @@ def write(
     history: history.History,
     recipe: dict,
     provenance: dict,
+    population: Mapping | None = None,
 ) -> None:
     """Write the report to `path` (HTML); a page that is already there is replaced only by a complete one.
 
@@ -49,11 +51,16 @@ def write(
         history: the lines of `metrics.jsonl`, one dictionary an epoch; may be empty.
         recipe: all settings, nested.
         provenance: versions, device, seed, command, times.
+        population: of a search, None for a fit: "algorithm", "generations" (the lines of `generations.jsonl`),
+            "lineage" (the winner's ancestors, one member a generation), "ranges" (by key: "low", "high",
+            "is_added", "is_bounded"; None for a list), "selected" ("member", "generation", "epoch", "score",
+            "values"), "selected_on", "ensemble", "settled", "warning". `history` then is the lineage's own.
 
     Raises:
         UndertowError: if estimate and trials do not belong together, or the page can't be written.
     """
-    material = Material(trials, estimate, yardstick, scores, history, recipe, provenance)
+    searched = None if population is None else Population.of(population)
+    material = Material(trials, estimate, yardstick, scores, history, recipe, provenance, searched)
     _check(material)
     with replacing(Path(path)) as temporary:
         temporary.write_text(render(material), encoding="utf-8")
@@ -70,11 +77,14 @@ def render(material: Material) -> str:
             f"{summary.model_name(material.scores)} on {material.trials.attrs.get('session', 'a recording')}"
         ),
         paragraph=summary.paragraph(material.trials, material.scores),
-        facts=summary.facts(material.trials),
         tables=_tables(material.scores),
         selected_on=_selected_on(material.scores),
         findings=findings.find(
-            trials=material.trials, estimate=material.estimate, scores=material.scores, lines=material.lines
+            trials=material.trials,
+            estimate=material.estimate,
+            scores=material.scores,
+            lines=material.lines,
+            population=material.population,
         ),
         sections=sections(material),
         recipe=list(_flat(material.recipe)),

@@ -12,11 +12,31 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from undertow.report import excerpt, history, inputs, latent_space, learning, rasters, rates, style
+from undertow.report import (
+    excerpt,
+    history,
+    inputs,
+    latent_space,
+    learning,
+    rasters,
+    rates,
+    style,
+)
 from undertow.report.courses import Course
+from undertow.report.population_paper import search_values_figure
+
+__all__ = [
+    "factor_courses_figure",
+    "factors_figure",
+    "inputs_figure",
+    "learning_figure",
+    "psth_figure",
+    "raster_figure",
+    "rates_figure",
+    "search_values_figure",
+]
 
 _LINES = {"solid": "-", "dot": ":"}
-_LEGEND = {"fontsize": 7, "frameon": False, "handlelength": 1.6, "borderaxespad": 0.2}
 
 
 def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
@@ -67,7 +87,7 @@ def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset
     for axes, trial in zip(panels[0], chosen, strict=True):
         style.dress_axes(axes, y=axes.get_ylabel(), title=excerpt.trial_label(trials, trial))
     _label_time(panels)
-    _legend_above(figure, panels[0, 0])
+    style.legend_above(figure, panels[0, 0])
     return figure
 
 
@@ -87,7 +107,7 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
     for axes, title in zip(panels[0], ("smoothed counts", "inferred rates"), strict=True):
         style.dress_axes(axes, y=axes.get_ylabel(), title=title)
     _label_time(panels)
-    _legend_above(figure, panels[0, 0])
+    style.legend_above(figure, panels[0, 0])
     return figure
 
 
@@ -115,7 +135,7 @@ def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
         axes.tick_params(labelsize=7, pad=-2)
         for name, title in zip("xyz", paths.titles, strict=True):
             getattr(axes, f"set_{name}label")(title, fontsize=8, labelpad=0)
-    _legend_above(figure, axes)
+    style.legend_above(figure, axes)
     return figure
 
 
@@ -132,7 +152,7 @@ def factor_courses_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
             _draw_course(axes, course, trials.time.values)
         style.dress_axes(axes, y=title)
     _label_time(panels)
-    _legend_above(figure, panels[0, 0])
+    style.legend_above(figure, panels[0, 0])
     return figure
 
 
@@ -183,7 +203,7 @@ def learning_figure(lines: history.History, *, selected_epoch: float | None = No
         style.dress_axes(axes, x="epoch", y=history.label(name)[1], title=history.label(name)[0])
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
-    _legend_above(figure, panels[0, 0])
+    style.legend_above(figure, panels[0, 0])
     return figure
 
 
@@ -211,12 +231,6 @@ def _draw_spikes(axes: Axes, trials: xr.Dataset, trial: int, neuron: int) -> Non
 def _label_time(panels: np.ndarray) -> None:
     for axes in panels[-1]:
         axes.set_xlabel("time (s)", fontsize=8)
-
-
-def _legend_above(figure: Figure, axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    if len(names) > 1:
-        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 4), **_LEGEND)
 
 
 def _split_colour(label: str) -> str:

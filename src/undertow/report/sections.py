@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from undertow.report import excerpt, figures, history
+from undertow.report import excerpt, figures, history, population_section, summary
 from undertow.report.latent_space import space_of
 from undertow.report.material import Material, Picture, Section
 
@@ -43,7 +43,9 @@ def _recorded(material: Material) -> Section:
         caption,
         "Histogram of mean rates, and bars of trial numbers.",
     )
-    return Section("recorded", "What was recorded", "The data as the model received them.", (picture,))
+    introduction = "The data as the model received them."
+    facts = tuple(summary.facts(material.trials))
+    return Section("recorded", "What was recorded", introduction, (picture,), facts=facts)
 
 
 def _learning(material: Material) -> Section | None:
@@ -65,9 +67,13 @@ def _learning(material: Material) -> Section | None:
         caption,
         "Curves of each term of the objective over the epochs of training.",
     )
-    return Section(
-        "learning", "How it learned", "The named terms of the objective, epoch by epoch.", (picture,)
-    )
+    introduction = "The named terms of the objective, epoch by epoch."
+    if material.population is not None and material.population.is_evolved:
+        introduction += (
+            " Shown are the selected weights and their ancestors in the search; where one member became a copy of another, its "
+            "numbers changed and a curve may jump."
+        )
+    return Section("learning", "How it learned", introduction, (picture,))
 
 
 def _rasters(material: Material) -> Section:
@@ -220,6 +226,7 @@ def _forecast_words(material: Material) -> str:
 _SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     _recorded,
     _learning,
+    population_section.section,
     _rasters,
     _rates,
     _averages,

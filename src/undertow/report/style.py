@@ -33,6 +33,7 @@ RATE_SCALE = "viridis"
 COUNT_SCALE = ((0.0, "#ffffff"), (1.0, "#111111"))
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.2  # inches, the widths of a journal's columns
+_PAPER_LEGEND = {"fontsize": 7, "frameon": False, "handlelength": 1.6, "borderaxespad": 0.2}
 _PAPER_SIZES = {"label": 8.0, "tick": 7.0, "title": 8.0}
 
 
@@ -118,3 +119,10 @@ def dress_axes(axes: matplotlib.axes.Axes, *, x: str = "", y: str = "", title: s
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_linewidth(0.6)
+
+
+def legend_above(figure: matplotlib.figure.Figure, axes: matplotlib.axes.Axes) -> None:
+    """Name the curves of `axes` once above all panels of a Matplotlib figure; a single curve needs no name."""
+    handles, names = axes.get_legend_handles_labels()
+    if len(names) > 1:
+        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 4), **_PAPER_LEGEND)
