@@ -84,7 +84,6 @@ class MemberEpochs:
         self._place = NamedSharding(mesh, PartitionSpec("member"))
         everywhere = NamedSharding(mesh, PartitionSpec())
         self._data = tuple(jax.device_put(arrays, everywhere) for arrays in self._data)
-        jax.clear_caches()  # what JAX remembers of other programs changes how it cuts up this one, and so its last digits
         own = members // self.devices
         limit = device_memory() if self._memory is None else self._memory
         self.at_once = _divisor(own, self.at_once)
