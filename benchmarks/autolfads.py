@@ -6,8 +6,8 @@
     python benchmarks/autolfads.py lorenz --seeds 0 --share 0.5        half of the training trials
 
 Both searches move the same numbers from the same (published) ranges, with as many members and as many epochs each;
-population-based training may stop earlier. The simulations are split into training, validation and test trials: validation selects,
-and the scores printed are those of test trials, which nothing else has seen (Gaussian smoothing's in brackets). Of the
+population-based training may stop earlier. The simulations are split into training, validation and test trials: validation
+selects, and the scores printed are those of test trials, which nothing else has seen (Gaussian smoothing's in brackets). Of the
 recording, whose few trials allow no third part, the scores are co-smoothing of validation trials, whose held-out neurons take no
 part in training or selection. With --runs FOLDER the runs are kept, and a repeated command goes on where it stopped. Each result
 is also a line in results.jsonl there.

@@ -138,8 +138,8 @@ def _space(space: Mapping[str, Range]) -> str:
         for key, where in space.items()
     ]
     note = (
-        "\nA range `x entries` is published for the mean over entries: it is multiplied by the mean number of observed entries of "
-        "a trial, which gives it in units of the evidence lower bound.\n"
+        "\nA range `x entries` is published for the mean over entries: it is multiplied by the mean number of observed entries "
+        "of a trial, which gives it in units of the evidence lower bound.\n"
         if any(where.unit == "mean" for where in space.values())
         else ""
     )

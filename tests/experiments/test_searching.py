@@ -181,7 +181,7 @@ def test_plain_validation_warns(recipe, tmp_path, capsys):
 
 def test_another_search_in_the_folder_is_refused(searched, trials, recipe):
     other = recipe._replace(search=SMALL.model_copy(update={"members": 6}))
-    with pytest.raises(UndertowError, match="holds another run .search.members"):
+    with pytest.raises(UndertowError, match=r"holds another run \(search.members"):
         ut.search(other, trials, out=searched.folder, quiet=True)
 
 

@@ -1,7 +1,7 @@
 """Who trains the members: an executor takes the population through the epochs of a generation.
 
-Between generations an executor remembers nothing that matters: the population's state comes in and goes out. So any executor can go
-on from any other's state, and a part that is lost can be trained again from the state before.
+Between generations an executor remembers nothing that matters: the population's state comes in and goes out. So any executor can
+go on from any other's state, and a part that is lost can be trained again from the state before.
 """
 
 import time
@@ -24,7 +24,7 @@ Metrics = dict[str, np.ndarray]
 
 
 class Stride(NamedTuple):
-    """The population after some epochs: its states, and for each of these epochs every group's metrics and the seconds it took."""
+    """The population after some epochs: its states, and for each of these epochs every group's metrics and the seconds."""
 
     states: tuple[TrainState, ...]
     metrics: list[list[Metrics]]

@@ -20,8 +20,8 @@ class Search(Configuration):
 
     algorithm: Literal["population", "random", "single"] = Field(
         "population",
-        description="'population' is population-based training; 'random' draws once and trains to training.epochs; 'single' is one "
-        "fit of the recipe itself",
+        description="'population' is population-based training; 'random' draws once and trains to training.epochs; 'single' is "
+        "one fit of the recipe itself",
     )
     members: int = Field(20, ge=1, description="Models trained side by side")
     epochs: int = Field(25, ge=1, description="Epochs of a generation")
@@ -38,8 +38,8 @@ class Search(Configuration):
     )
     at_once: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="Members side by side on a device; 'auto' measures whether side by side or one after another is faster, and notes "
-        "it in the run's recipe, for results differ in their last digits",
+        description="Members side by side on a device; 'auto' measures whether side by side or one after another is faster, and "
+        "notes it in the run's recipe, for results differ in their last digits",
     )
     ensemble: int = Field(1, ge=1, description="Average the rates of so many of the best members")
     default_space: bool = Field(default=True, description="Also move what the model's own space names")

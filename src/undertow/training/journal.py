@@ -1,4 +1,7 @@
-"""Journals, such as metrics.jsonl: one line an epoch (and a member, or a generation). A line that a kill left half-written is dropped when the run resumes."""
+"""Journals, such as metrics.jsonl: one line an epoch (and a member, or a generation).
+
+A line that a kill left half-written is dropped when the run resumes.
+"""
 
 import json
 import math
