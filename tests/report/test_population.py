@@ -50,10 +50,10 @@ CASES = {
 }
 
 
-def page_of(folder, told):
+def page_of(folder, told, *, history=()):
     """The text of a page on few trials that was told of a search."""
-    trials = make_trials(trials=6, bins=10, neurons=4)
-    return written(folder, **make_material(trials=trials, population=told))
+    trials = make_trials(trials=6, bins=10, neurons=4, conditions=0)
+    return written(folder, **make_material(trials=trials, population=told, history=history))
 
 
 def population(**case):
@@ -118,7 +118,7 @@ def test_an_ordinary_fit_has_no_such_section(tmp_path):
 
 
 def test_the_section_follows_how_it_learned_and_says_whose_history_that_is(tmp_path):
-    text = page_of(tmp_path, make_population())
+    text = page_of(tmp_path, make_population(), history=make_history(epochs=4))
     places = [text.index(f'<section id="{anchor}"') for anchor in ("learning", "search", "rasters")]
     assert places == sorted(places)
     assert "their ancestors in the search" in text
@@ -159,14 +159,14 @@ def test_members_that_broke_down_are_named_on_the_page(tmp_path):
         "member 2 in generation 1 (replaced by a copy of member 7); member 5 in generation 3 (not replaced)"
     )
     assert text.count(expected) == 2
-    assert "2 members broke down" in text
+    assert "2 breakdowns among the members" in text
     assert "Crosses along the top" in text
 
 
 def test_many_breakdowns_are_counted_and_the_first_ones_named():
     told = titles(members=40, lost=[(member, 2) for member in range(39)])
-    assert told["39 members broke down"].count("in generation 2") == 12
-    assert "and 27 more" in told["39 members broke down"]
+    assert told["39 breakdowns among the members"].count("in generation 2") == 12
+    assert "and 27 more" in told["39 breakdowns among the members"]
 
 
 def test_a_member_that_stays_broken_is_named_once():
@@ -255,10 +255,24 @@ def test_exploded_scores_do_not_squash_the_axis_and_are_counted(tmp_path):
     assert low < sound.min()
     assert high < 1
     assert (exploded.best < high).all()
+    assert high < sound.max() + 0.01
     text = page_of(tmp_path, told)
     outside = int((exploded.scores > high).sum())
     assert outside >= 3
     assert f"{outside} of 120 scores lie above the panel" in text
+
+
+def test_exploded_scores_do_not_squash_a_random_searchs_panels_either(tmp_path):
+    told = make_population(members=20, algorithm="random", lost=[(6, 5)])
+    winner = told["selected"]["member"]
+    for member in ((winner + 1) % 20, (winner + 2) % 20):
+        told["generations"][-1]["scores"][member] = 4000.0 if member != 6 else None
+    exploded = int((Population.of(told).scores[-1] > 1000).sum())
+    figure = figures.search_values_figure(Population.of(told))
+    assert max(figure.layout.yaxis.range) < 1
+    words = words_of_section(page_of(tmp_path, told))
+    assert f"{exploded} of {19} scores lie above the panel" in words
+    assert words.count("Crosses along the top") == 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -327,7 +341,7 @@ def test_a_value_at_the_edge_of_its_range_is_found(key, value, algorithm, edge):
     found = titles(values={key: value}, algorithm=algorithm)
     assert list(found) == ([f"Selected at the edge of the range: {key}"] if edge else [])
     for words in found.values():
-        assert f"{key} is {value:.3g}, at the {edge} edge" in words.replace(key.capitalize(), key)
+        assert f"{key} is {value:.3g}, at the {edge} edge" in words
         assert f"--space {key}=LOW:HIGH" in words
 
 

@@ -35,7 +35,7 @@ def _values_at_edges(population: Population) -> Iterator[Finding]:
         )
         yield Finding(
             "Selected at the edge of the range: " + ", ".join(number.key for number in at_edge),
-            f"{listed[0].upper()}{listed[1:]}.",
+            f"Of the selected numbers, {listed}.",
             "What is best may lie beyond: search again with a range that goes further, --space "
             f"{at_edge[0].key}=LOW:HIGH, {_ANOTHER}.",
         )
@@ -57,7 +57,7 @@ def _broken_members(population: Population) -> Iterator[Finding]:
     found = population.breakdowns
     if found:
         yield Finding(
-            f"{counted(len(found), 'member')} broke down",
+            f"{counted(len(found), 'breakdown')} among the members",
             f"The scores were not numbers, or far worse than those of constant rates: {named(found)}.",
             "The selected weights are none of these, so a few do no harm; with many, lower the upper end of the learning rate's "
             "range (--space optimiser.learning_rate=LOW:HIGH), and look for extreme counts.",

@@ -10,7 +10,7 @@ from undertow.report.population import Number, Population
 COLUMNS = 3  # panels side by side
 _MAX_POINTS = 30_000  # in all panels together
 _LEAST_MEMBERS = 8
-_HEADROOM = 4.0  # a panel's height in distances between the best score and the better quarter's
+_HEADROOM = 6.0  # a panel's height in distances between the best score and the better quarter's
 
 
 def drawn_members(population: Population) -> np.ndarray:
@@ -53,8 +53,8 @@ def value_ticks(number: Number) -> list[float]:
 def telling_limits(scores: np.ndarray) -> tuple[float, float]:
     """Limits of an axis on which scores (generation, member) can be told apart, though some may have exploded.
 
-    From the lowest score up to four times as far as the better quarter of the members lies above it in any generation but the
-    first tenth, where scores plunge; not beyond the highest.
+    From the lowest score to the highest that lies no more than six times as far above it as the better quarter of the members
+    does in any generation but the first tenth, where scores plunge.
     """
     finite = scores[np.isfinite(scores)]
     if not finite.size:
@@ -63,7 +63,8 @@ def telling_limits(scores: np.ndarray) -> tuple[float, float]:
     late = [row[np.isfinite(row)] for row in scores[len(scores) // 10 :]]
     quarters = [np.quantile(row, 0.25, method="lower") for row in late if row.size]
     if quarters and max(quarters) > low:
-        high = min(high, low + _HEADROOM * (float(max(quarters)) - low))
+        reach = low + _HEADROOM * (float(max(quarters)) - low)
+        high = float(finite[finite <= reach].max())
     margin = 0.06 * (high - low) or 0.05 * abs(low) or 1.0
     return low - margin, high + margin
 

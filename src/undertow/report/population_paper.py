@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from undertow.report import style
 from undertow.report.population import Number, Population
@@ -39,6 +40,7 @@ def _draw_trajectories(axes: Axes, population: Population, number: Number) -> No
     axes.axhspan(number.low, number.high, color=style.COUNTS, alpha=0.13, linewidth=0, label="range")
     axes.plot(generations, values, ".-", color=style.COUNTS, linewidth=0.4, markersize=1.5, label="member")
     axes.plot(lineage, ".-", color=style.MODEL, linewidth=1.2, markersize=3, label="lineage of the winner")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.set_yscale("linear" if number.is_added else "log")
     style.dress_axes(axes, x="generation", title=number.key)
 

@@ -7,7 +7,7 @@ import numpy as np
 from undertow.report import population_figures
 from undertow.report.material import Material, Picture, Section, Table
 from undertow.report.population import Choice, Number, Population
-from undertow.report.population_lines import drawn_members, score_limits
+from undertow.report.population_lines import drawn_members, final_scores, score_limits, telling_limits
 from undertow.report.population_words import counted, named, range_of
 
 _ALGORITHMS = {
@@ -25,6 +25,7 @@ _SCORES_CAPTION = (
     "it means that much of the space is bad."
 )
 _BREAKS = "; it breaks where the member lost and went on, from a dot, as a copy of another"
+_CROSSES = " Crosses along the top: members whose training broke down."
 _LINEAGE = "the lineage, from the winner's first ancestor to the winner"
 _TRAJECTORIES_CAPTION = (
     "One panel for each number that moved. Grey: the members; dots: perturbed copies of others. Blue: the lineage of "
@@ -95,9 +96,9 @@ def _ending(population: Population) -> str:
 
 
 def _copied(population: Population) -> str:
-    if not population.is_evolved:
-        return ""
     chances = (len(population.epochs) - 1) * len(population.groups)
+    if not population.is_evolved or not chances:
+        return ""
     return f"a copy took a member's place {int(population.is_copy.sum()):,} of {chances:,} times"
 
 
@@ -115,13 +116,8 @@ def _numbers_table(population: Population) -> Table:
 
 def _number_row(population: Population, number: Number) -> tuple[str, ...]:
     ends = number.values[-1][population.survivors]
-    remark = (
-        f"at the {number.edge} edge: widen it"
-        if number.edge
-        else ""
-        if number.is_confined
-        else "members may leave it"
-    )
+    beyond = "" if number.is_confined else "members may leave it"
+    remark = f"at the {number.edge} edge" if number.edge else beyond
     spread = f"{ends.min():.3g} to {ends.max():.3g}"
     return number.key, f"{number.selected:.3g}", f"{np.median(ends):.3g}", spread, range_of(number), remark
 
@@ -137,7 +133,8 @@ def _groups_table(population: Population) -> Table:
     numbers = np.unique(population.groups) if np.unique(population.groups).size > 1 else ()
     heads = ("Group", "Members", "Broke down", "Best score at the end", "Median score at the end", "Remark")
     rows = tuple(_group_row(population, number) for number in numbers)
-    return Table("Groups: members of one group share sizes, and compete with each other only", heads, rows)
+    rivals = ", and compete with each other only" if population.is_evolved else ""
+    return Table(f"Groups: members of one group share what is listed{rivals}", heads, rows)
 
 
 def _group_row(population: Population, number: int) -> tuple[str, ...]:
@@ -163,37 +160,41 @@ def _pictures(population: Population) -> tuple[Picture, ...]:
     scores = Picture(
         "search-scores",
         population_figures.search_scores_figure(population),
-        _SCORES_CAPTION.format(**told) + _left_out(population),
+        _SCORES_CAPTION.format(**told) + _beyond_scores(population),
         "Curves of every member's selection score over generations, with best, median and the winner's lineage.",
     )
     if not population.numbers:
         return (scores,)
+    caption = (
+        _TRAJECTORIES_CAPTION if population.is_evolved else _SCATTER_CAPTION + _beyond_scatter(population)
+    )
     values = Picture(
         "search-values",
         population_figures.search_values_figure(population),
-        (_TRAJECTORIES_CAPTION if population.is_evolved else _SCATTER_CAPTION) + _crosses(population),
+        caption,
         "Panels with every number that the search moved, for all members and for the selected one.",
     )
     return scores, values
 
 
-def _left_out(population: Population) -> str:
+def _beyond_scores(population: Population) -> str:
     """What the figure of scores does not show, in sentences."""
-    sentences = []
     drawn, members = drawn_members(population).size, population.groups.size
-    outside = int((population.scores > score_limits(population)[1]).sum())
-    if outside:
-        of_all = int(np.isfinite(population.scores).sum())
-        sentences.append(
-            f" {outside:,} of {of_all:,} scores lie above the panel: double-click on it to see them."
-        )
-    if population.breakdowns:
-        sentences.append(" Crosses along the top: members whose training broke down.")
-    if drawn < members:
-        sentences.append(f" Drawn are {drawn} of {members} members.")
-    return "".join(sentences)
+    return (
+        _beyond(population.scores, score_limits(population)[1])
+        + (_CROSSES if population.breakdowns else "")
+        + (f" Drawn are {drawn} of {members} members." if drawn < members else "")
+    )
 
 
-def _crosses(population: Population) -> str:
-    broke = not population.is_evolved and not np.isfinite(population.scores[-1]).all()
-    return " Crosses along the top: members whose training broke down." if broke else ""
+def _beyond_scatter(population: Population) -> str:
+    """What the figure of scores against values does not show, in sentences."""
+    scores = final_scores(population)
+    return _beyond(scores, telling_limits(scores[None])[1]) + ("" if np.isfinite(scores).all() else _CROSSES)
+
+
+def _beyond(scores: np.ndarray, limit: float) -> str:
+    outside, of_all = int((scores > limit).sum()), int(np.isfinite(scores).sum())
+    if not outside:
+        return ""
+    return f" {outside:,} of {of_all:,} scores lie above the panel: double-click on it to see them."
