@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from undertow.search.parts import PartTrainer, Place, Settings
@@ -104,7 +104,7 @@ def requests_for(nodes: Sequence[dict], members: int, workers: int | None) -> li
     machines = [node for node in alive if _count(node, "CPU")]
     if gpus:
         taken = gpus[: min(members, workers or len(gpus))]
-        return [_request(node, num_gpus=1, num_cpus=0) for node in taken]
+        return [_request(node, num_gpus=1.0, num_cpus=0.0) for node in taken]
     most = min(members, workers or len(machines)) if machines else 0
     turns = [machines[turn % len(machines)] for turn in range(most)]
     return [_request(node, num_cpus=_share(_count(node, "CPU"), turns.count(node))) for node in turns]
@@ -124,9 +124,9 @@ def hire(requests: dict[int, Request], settings: Settings, say: Callable[[str], 
             hired.append(Worker(number, actor, ray.get(answer, timeout=0), request))
         except RayError as error:
             ray.kill(actor)
-            say(
-                f"A worker of Ray did not start on {request.host} within {START_SECONDS:.0f} s ({reason_of(error)})."
-            )
+            is_late = isinstance(error, GetTimeoutError)
+            late = f"no answer within {START_SECONDS:g} s; what it asks for may be in use"
+            say(f"A worker of Ray did not start on {request.host} ({late if is_late else reason_of(error)}).")
     return hired
 
 
@@ -170,7 +170,7 @@ def _count(node: dict, kind: str) -> int:
 
 def _share(cpus: int, workers: int) -> float:
     """CPUs of each worker; Ray takes a whole number of them, or a fraction below 1."""
-    return cpus // workers if cpus >= workers else math.floor(1e4 * cpus / workers) / 1e4
+    return float(cpus // workers) if cpus >= workers else math.floor(1e4 * cpus / workers) / 1e4
 
 
 def _actor(request: Request, settings: Settings) -> Any:
