@@ -64,8 +64,7 @@ class Settings(NamedTuple):
     def of_this_process(cls) -> "Settings":
         """This process's."""
         numeric, cache = (
-            {name: jax.config.values[name] for name in names}
-            for names in (NUMERIC_SETTINGS, CACHE_SETTINGS)
+            {name: jax.config.values[name] for name in names} for names in (NUMERIC_SETTINGS, CACHE_SETTINGS)
         )
         return cls(numeric, cache, socket.gethostname())
 
