@@ -189,7 +189,7 @@ def _number(value: Any) -> str:
 
 def command_page() -> str:
     """Every command with its example, arguments and options."""
-    shared = [_group(group, _fields(group)) for group in (cli.Cut, cli.Common)]
+    shared = [_group(group, _fields(group)) for group in (cli.How, cli.Cut, cli.Common)]
     return _page(
         "The command line",
         COMMAND_OPENING,
@@ -238,7 +238,11 @@ def _group(group: type, sentences: Mapping[str, str]) -> str:
 
 
 def _title(group: type) -> str:
-    return {cli.Cut: "Options that cut a source into trials", cli.Common: "Options of every command"}[group]
+    return {
+        cli.How: "Options of a search",
+        cli.Cut: "Options that cut a source into trials",
+        cli.Common: "Options of every command",
+    }[group]
 
 
 def _anchor(title: str) -> str:

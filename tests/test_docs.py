@@ -16,6 +16,7 @@ from scipy import integrate, stats
 import undertow as ut
 from undertow import cli
 from undertow.experiments import recipe
+from undertow.experiments.space_settings import with_space
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -93,7 +94,7 @@ def test_options_of_the_reference_are_those_of_the_help(name, capsys, reference)
         cli.main([name, "--help"])
     shown = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)) - {"--help"}
     page = reference.command_section(name, cli.COMMANDS[name])
-    shared = [reference._group(group, reference._fields(group)) for group in (cli.Cut, cli.Common)]
+    shared = [reference._group(group, reference._fields(group)) for group in (cli.How, cli.Cut, cli.Common)]
     written = set(re.findall(r"`(--[a-z-]+)`", page + "".join(shared)))
     assert ended.value.code == 0
     assert {option for option in shown if not option.startswith("--no-")} - example_options(page) <= written
@@ -107,7 +108,8 @@ def example_options(page: str) -> set[str]:
 
 @each_page
 def test_commands_in_documents_exist(page):
-    common = {field.replace("_", "-") for field in (*cli.Cut.__annotations__, *cli.Common.__annotations__)}
+    groups = (cli.How, cli.Cut, cli.Common)
+    common = {field.replace("_", "-") for group in groups for field in group.__annotations__}
     for name, *words in commands(page):
         assert name in cli.COMMANDS, name
         own = {"settings": "set", "as_json": "json"}
@@ -122,8 +124,12 @@ def test_commands_in_documents_exist(page):
 def test_settings_in_documents_are_accepted(page):
     text = page.read_text(encoding="utf-8")
     settings = re.findall(
-        r"\b((?:lfads|training|optimiser|objective|corruption|inference)(?:\.\w+)+=[\w.]+)", text
+        r"\b((?:lfads|training|optimiser|objective|corruption|inference)(?:\.\w+)+=[\w.:,+-]+)", text
     )
+    spaces = {setting for setting in settings if re.search(r"=.*[:,]|=fixed$", setting)}
+    space = with_space({}, spaces, ut.LFADS)
+    assert set(space["space"]) | set(space["hold"]) == {setting.partition("=")[0] for setting in spaces}
+    settings = [setting.rstrip(".,:") for setting in settings if setting not in spaces]
     for setting in settings:
         recipe.from_document(recipe.with_settings({"model": "lfads"}, [setting]))
     for key in re.findall(r"`((?:lfads|training|optimiser|corruption|inference)\.\w+)`", text):
@@ -146,7 +152,7 @@ def check_call(node: ast.Call) -> None:
     """The function exists and takes these keywords."""
     name = ast.unparse(node.func).removeprefix("ut.")
     assert name in ut.__all__, name
-    parameters = inspect.signature(getattr(ut, name)).parameters.values()
+    parameters = inspect.signature(ut.public(name)).parameters.values()
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     known = {parameter.name for parameter in parameters}
     assert takes_any or {keyword.arg for keyword in node.keywords} <= known, ast.unparse(node)
@@ -192,4 +198,5 @@ def test_the_prior_of_the_how_to_is_a_divergence():
 def test_no_public_name_is_hidden_by_a_room():
     """A subpackage, once imported, is an attribute of the package and would take the place of a function of that name."""
     rooms = {path.stem for path in (ROOT / "src" / "undertow").iterdir()}
-    assert not rooms & set(ut.__all__)
+    assert rooms & set(ut.__all__) == {"search"}, "a room that has a function's name must be callable as it"
+    assert callable(importlib.import_module("undertow.search"))

@@ -244,7 +244,7 @@ def _facts(setup: Setup, outcome: searching.Outcome, folder: Path) -> dict[str, 
     best, state = outcome.ranking[0], outcome.state
     lines = journal.read(folder / GENERATIONS)
     kept = ("score", "member", "generation", "epoch", "values")
-    last = lines[-1]
+    last, cooled = lines[-1], setup.timetable.cool_down > 0
     return {
         "selected_on": loop.selected_on(setup.choices, setup.corruption),
         "selected_epoch": best.epoch,
@@ -257,7 +257,8 @@ def _facts(setup: Setup, outcome: searching.Outcome, folder: Path) -> dict[str, 
             "members": setup.search.members,
             "selected": {name: getattr(best, name) for name in kept},
             "ensemble": setup.search.ensemble,
-            "settled": len(lines) < setup.timetable.generations,
+            "settled": len(lines) - cooled < setup.timetable.generations,
+            "cooled": cooled,
             "lost": sum(len(line["lost"]) for line in lines),
             "ranges": {key: _range(where) for key, where in setup.space.items()},
             "warning": PLAIN if loop.rewards_copying(setup.choices, setup.corruption) else None,

@@ -17,6 +17,12 @@ def lineage(generations: list[Line], member: int, generation: int) -> list[int]:
     return ancestors[::-1]
 
 
+def origin_of(generations: list[Line], member: int, epoch: int) -> tuple[int, int]:
+    """The generation of an epoch, and the member that then held what `member` has at the end: whose numbers trained it."""
+    generation = next(place for place, line in enumerate(generations) if epoch < line["epoch"])
+    return generation, lineage(generations, member, len(generations) - 1)[generation]
+
+
 def history_of(lines: list[Line], generations: list[Line], ancestors: list[int]) -> list[Line]:
     """The lines of metrics.jsonl that led to a member: of each generation in `generations` those of its ancestor there."""
     member_of = dict(zip((line["generation"] for line in generations), ancestors, strict=False))

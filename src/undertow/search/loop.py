@@ -13,6 +13,7 @@ from undertow.models.base import Model
 from undertow.search.breakdown import limit_of
 from undertow.search.evolve import evolve, has_settled, judged
 from undertow.search.executor import Executor, Work
+from undertow.search.lineage import origin_of
 from undertow.search.population import (
     Champion,
     Group,
@@ -25,10 +26,10 @@ from undertow.search.population import (
     search_key,
     values_of,
 )
-from undertow.search.records import STATE, Ended, Progress, Records, Setup
+from undertow.search.records import GENERATIONS, STATE, Ended, Progress, Records, Setup
 from undertow.search.space import rules_of
 from undertow.search.timetable import cooling
-from undertow.training import checkpoint
+from undertow.training import checkpoint, journal
 from undertow.training.loop import Choices
 from undertow.training.state import TrainState
 from undertow.vocabulary import UndertowError
@@ -98,7 +99,8 @@ def search(
         records.close_generation(state, ended)
     _check_alive(state, limits)
     traces = tuple(getattr(epochs, "traces", 0) for epochs in getattr(executor, "groups", ()))
-    return Outcome(state, groups, ranking(groups, state), traces)
+    generations = journal.read(folder / GENERATIONS)
+    return Outcome(state, groups, ranking(groups, state, generations), traces)
 
 
 def is_begun(folder: Path) -> bool:
@@ -106,13 +108,12 @@ def is_begun(folder: Path) -> bool:
     return (folder / STATE).exists()
 
 
-def ranking(groups: tuple[Group, ...], state: SearchState) -> list[Ranked]:
+def ranking(groups: tuple[Group, ...], state: SearchState, generations: list[journal.Line]) -> list[Ranked]:
     """The best models, best first: every group's champion and every member's best weights, each weights once."""
     candidates = {}
-    ended = int(state.generation) - 1
     for group, champion, states in zip(groups, state.champions, state.groups, strict=True):
         for place in range(len(group.members)):
-            one = _ranked_member(group, states, place, ended)
+            one = _ranked_member(group, states, place, generations)
             if np.isfinite(one.score):
                 candidates[group.members[0], one.score, one.epoch] = one
         if int(champion.member) >= 0:
@@ -198,11 +199,14 @@ def _ranked_champion(group: Group, champion: Champion) -> Ranked:
     return _ranked(group, champion.model, numbers, float(champion.score), place)
 
 
-def _ranked_member(group: Group, states: TrainState, place: int, generation: int) -> Ranked:
+def _ranked_member(group: Group, states: TrainState, place: int, generations: list[journal.Line]) -> Ranked:
+    """A member's best weights, with the numbers that trained them."""
     model = jax.tree.map(lambda leaf: leaf[place] if eqx.is_array(leaf) else leaf, states.best_model)
-    numbers = {key: float(value[place]) for key, value in values_of(group, states).items()}
-    origin = (group.members[place], generation, int(states.selection.best_epoch[place]))
-    return _ranked(group, model, numbers, _score(states, place), origin)
+    epoch = int(states.selection.best_epoch[place])
+    generation, member = origin_of(generations, group.members[place], epoch)
+    line = generations[generation]["values"]
+    numbers = {key: float(line[key][member]) for key in group.keys}
+    return _ranked(group, model, numbers, _score(states, place), (member, generation, epoch))
 
 
 def _score(states: TrainState, place: int) -> float:
