@@ -191,7 +191,7 @@ def test_strides_are_as_long_as_epochs_allow(crew, monkeypatch):
     assert [len(stride.metrics) for stride in workers.advance(strides[-1].states, [1.0] * 2)] == [1, 1]
 
 
-@pytest.mark.parametrize("address", ["nonsense", "localhost:99999", "nowhere.invalid:6379", "closed port"])
+@pytest.mark.parametrize("address", ["nonsense", "head:99999", "nowhere.invalid:6379", "closed port"])
 def test_an_address_that_does_not_answer(address, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with socket.socket() as bound:

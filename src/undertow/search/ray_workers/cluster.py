@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ START_SECONDS = 120.0
 
 ANSWER_SECONDS = 10.0
 """So long a cluster may take to accept a connection."""
+
+LONGEST_REASON = 160
 
 SMALLEST_STORE = 200 * 2**20
 """Bytes of the object store of a cluster started here, at least."""
@@ -69,9 +72,10 @@ def connect(address: str, store: int) -> bool:
             warnings.filterwarnings("ignore", message=r"os\.fork", category=RuntimeWarning)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError, RayError, SystemExit) as error:
+        reason = "nobody answered" if isinstance(error, SystemExit) else reason_of(error)
         raise UndertowError(
-            f"Ray could not be reached at '{address}' ({reason_of(error)}); start it with `ray start --head` and give the "
-            "HOST:PORT that it names, or use 'local'."
+            f"Ray could not be reached at '{address}' ({reason}); start it with `ray start --head` and give the HOST:PORT that "
+            "it names, set RAY_AUTH_MODE=token here if the cluster asks for a token, or use 'local'."
         ) from error
     return True
 
@@ -141,9 +145,9 @@ def is_alive(node: str) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """The line of an error that says most."""
+    """The line of an error that says most, or its beginning."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    return textwrap.shorten(lines[-1].rstrip("."), LONGEST_REASON) if lines else type(error).__name__
 
 
 def _check_answers(address: str) -> None:
