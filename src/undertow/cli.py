@@ -82,6 +82,8 @@ class How:
     """What moves: KEY=LOW:HIGH, KEY=LOW:HIGH:log, KEY=VALUE,VALUE or KEY=fixed."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Train on a Ray cluster: its address, 'auto' for this machine's, 'local' for workers on this machine alone."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """At most so many of Ray's workers; one a GPU, or one a machine, if not given."""
 
 
 Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]

@@ -50,6 +50,7 @@ class How(Protocol):
     ensemble: int | None
     space: tuple[str, ...]
     ray: str | None
+    workers: int | None
 
 
 def run_demo(out: Path, common: Common) -> dict[str, Any]:
@@ -121,7 +122,9 @@ def run_search(
     chosen = recipe.from_document({**document, "search": section})
     listener = Listener(is_quiet=common.quiet)
     trials = _announced(source, cut, common, listener)
-    return pipeline.run_search(chosen, trials, out, source=source, ray=how.ray, listener=listener)
+    return pipeline.run_search(
+        chosen, trials, out, source=source, ray=how.ray, workers=how.workers, listener=listener
+    )
 
 
 def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:

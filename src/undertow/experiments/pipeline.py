@@ -39,10 +39,11 @@ def run_search(
     *,
     source: Path | None,
     ray: str | None,
+    workers: int | None = None,
     listener: Listener,
 ) -> dict[str, Any]:
     """Search (or go on), then infer, score and write the report into `out`; the scores."""
-    fitted = search(recipe, trials, out=out, ray=ray, listener=listener)
+    fitted = search(recipe, trials, out=out, ray=ray, workers=workers, listener=listener)
     outcome, facts = fitted.outcome, fitted.outcome["search"]
     selected, lost = facts["selected"], facts["lost"]
     broke = (

@@ -47,6 +47,7 @@ def search(
     out: str | Path,
     quiet: bool = False,
     ray: str | None = None,
+    workers: int | None = None,
     listen: Callable[[Progress], None] | None = None,
     listener: Listener | None = None,
     **sections: Any,
@@ -62,6 +63,7 @@ def search(
         out: the run's folder.
         quiet: show no progress.
         ray: "auto", "local" or the address of a Ray cluster that trains the members; this process if not given.
+        workers: at most so many of Ray's workers; one a GPU, or one a machine, if not given.
         listen: called as the population trains, in place of the progress that is shown otherwise.
         listener: who says sentences; one of its own if not given.
         **sections: `search`, `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place
@@ -99,7 +101,7 @@ def search(
     with listener.searching() as shown:
         outcome = searching.search(
             setup,
-            _executor(ray, listener),
+            _executor(ray, workers, listener),
             folder,
             at_once=setup.search.at_once,
             listen=listen or shown.listen_to_search,
@@ -214,12 +216,12 @@ def _with_at_once(folder: Path, recipe: Recipe, setup: Setup, speed: Speed) -> t
     return recipe._replace(search=search), setup._replace(search=search)
 
 
-def _executor(ray: str | None, listener: Listener) -> Callable[[Work], Executor]:
+def _executor(ray: str | None, workers: int | None, listener: Listener) -> Callable[[Work], Executor]:
     if ray is None:
         return InProcess
     from undertow.search.ray_workers import RayWorkers
 
-    return partial(RayWorkers, address=ray, say=listener.say)
+    return partial(RayWorkers, address=ray, workers=workers, say=listener.say)
 
 
 def _fitted(
