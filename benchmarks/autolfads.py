@@ -5,12 +5,12 @@
     python benchmarks/autolfads.py reaching --recordings FOLDER --seeds 0 1 2
     python benchmarks/autolfads.py lorenz --seeds 0 --share 0.5        half of the training trials
 
-Both searches move the same numbers from the same (published) ranges, with as many members and as many epochs each;
-population-based training may stop earlier. The simulations are split into training, validation and test trials: validation
-selects, and the scores printed are those of test trials, which nothing else has seen (Gaussian smoothing's in brackets). Of the
-recording, whose few trials allow no third part, the scores are co-smoothing of validation trials, whose held-out neurons take no
-part in training or selection. With --runs FOLDER the runs are kept, and a repeated command goes on where it stopped. Each result
-is also a line in results.jsonl there.
+Both searches move the same numbers from the same (published) ranges, with as many members and as many epochs each; population-
+based training may stop earlier. "ensemble" is the same search with the rates of its 5 best members averaged. The simulations are
+split into training, validation and test trials: validation selects, and the scores printed are those of test trials, which
+nothing else has seen (Gaussian smoothing's in brackets). Of the recording, whose few trials allow no third part, the scores are
+co-smoothing of validation trials, whose held-out neurons take no part in training or selection. With --runs FOLDER the runs are
+kept, and a repeated command goes on where it stopped. Each result is also a line in results.jsonl there.
 """
 
 import argparse
@@ -66,6 +66,7 @@ def ways(arguments, seed):
         "members": arguments.members,
         "epochs": arguments.generation,
         "generations": arguments.generations,
+        "patience": arguments.patience,
     }
     population = recipes.from_document({**base, "search": search})
     choices = for_members(Search(**search), population.choices)
@@ -76,10 +77,12 @@ def ways(arguments, seed):
     if arguments.data == "reaching":
         by_hand = {**recipes.read("reaching"), "seed": seed}
         found["by hand"] = recipes.from_document(by_hand)
-        sizes = {name: by_hand["lfads"][name] for name in by_hand["lfads"] if name != "dropout_rate"}
+        by_size = by_hand["lfads"] if arguments.sizes == "by hand" else {}
+        sizes = {name: size for name, size in by_size.items() if name != "dropout_rate"}
         population = recipes.from_document({**base, "lfads": sizes, "search": search})
         random["lfads"] = sizes
-    return found | {"random": recipes.from_document(random), "population": population}
+    together = population._replace(search=population.search.model_copy(update={"ensemble": 5}))
+    return found | {"random": recipes.from_document(random), "population": population, "ensemble": together}
 
 
 def scored(fitted, trials, split):
@@ -102,6 +105,12 @@ def main():
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--generation", type=int, default=15, help="epochs of a generation")
     parser.add_argument("--generations", type=int, default=11)
+    parser.add_argument(
+        "--patience", type=int, default=4, help="generations without gain before a search ends"
+    )
+    parser.add_argument(
+        "--sizes", default="by hand", choices=["by hand", "default"], help="of searches on reaching"
+    )
     parser.add_argument("--ways", nargs="*", default=["default", "by hand", "population", "random"])
     parser.add_argument("--runs", type=Path, default=None)
     arguments = parser.parse_args()
@@ -118,6 +127,8 @@ def main():
                 continue
             begun = time.perf_counter()
             run = folder / f"{arguments.data}-{seed}-{arguments.share:g}-{name.replace(' ', '-')}"
+            if (arguments.sizes, arguments.patience) != ("by hand", 4):
+                run = folder / f"{run.name}-{arguments.sizes.replace(' ', '-')}-{arguments.patience}"
             fitted = (ut.fit if recipe.search is None else ut.search)(recipe, trials, out=run, quiet=True)
             seconds = time.perf_counter() - begun
             scores, smoothing = scored(fitted, trials, split)

@@ -205,7 +205,7 @@ def command_section(name: str, command: Callable) -> str:
     told = dict(re.findall(r"^\s{4}(\w+): (.*)$", documentation, re.MULTILINE))
     rows, groups = [], []
     for parameter in inspect.signature(command).parameters.values():
-        if parameter.name in ("cut", "common"):
+        if parameter.name in GROUPS:
             groups.append(f"[{_title(GROUPS[parameter.name])}](#{_anchor(_title(GROUPS[parameter.name]))})")
         else:
             rows.append(
@@ -335,7 +335,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
-GROUPS = {"cut": cli.Cut, "common": cli.Common}
+GROUPS = {"how": cli.How, "cut": cli.Cut, "common": cli.Common}
 PAGES = {"recipe.md": recipe_page, "command-line.md": command_page, "python.md": python_page}
 
 

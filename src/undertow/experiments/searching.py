@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +220,12 @@ def _executor(ray: str | None, workers: int | None, listener: Listener) -> Calla
         return InProcess
     from undertow.search.ray_workers import RayWorkers
 
-    return partial(RayWorkers, address=ray, workers=workers, say=listener.say)
+    def hire(work: Work) -> Executor:
+        workers_of_ray = RayWorkers(work, address=ray, workers=workers, say=listener.say)
+        listener.say(workers_of_ray.describe())
+        return workers_of_ray
+
+    return hire
 
 
 def _fitted(
