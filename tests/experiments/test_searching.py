@@ -136,8 +136,9 @@ def test_an_ensemble_averages_the_rates_of_the_best(trials, recipe, tmp_path):
 
 def test_too_large_an_ensemble_is_refused(trials, recipe, tmp_path):
     search = SMALL.model_copy(update={"ensemble": 9, "algorithm": "random", "members": 2})
-    with pytest.raises(UndertowError, match="9 models, but the search ended with 2"):
+    with pytest.raises(UndertowError, match="9 models, but the population only 2 members"):
         ut.search(recipe._replace(search=search), trials, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_single_search_is_a_fit(fitted, trials, recipe, tmp_path):

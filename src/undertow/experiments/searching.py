@@ -113,6 +113,11 @@ def search(
 def settled(recipe: Recipe, data: tuple[TrialArrays, TrialArrays]) -> Recipe:
     """The recipe with everything that a search decides by itself written out: its space, its timetable, its score."""
     asked = recipe.search or Search()
+    if asked.ensemble > asked.members:
+        raise UndertowError(
+            f"The ensemble is to have {asked.ensemble} models, but the population only {asked.members} members; ask for fewer "
+            "with --ensemble, or for more --members."
+        )
     choices = for_members(asked, recipe.choices)
     if asked.default_space:
         asked = asked.model_copy(update={"hold": tuple(sorted({*asked.hold, *_given(recipe, asked)}))})
@@ -231,13 +236,8 @@ def _executor(ray: str | None, workers: int | None, listener: Listener) -> Calla
 def _fitted(
     folder: Path, recipe: Recipe, trials: xr.Dataset, setup: Setup, outcome: searching.Outcome
 ) -> Fitted:
-    """The best model and, for an ensemble, those behind it."""
+    """The best model and, for an ensemble, those behind it: fewer where members ended with the same weights."""
     count = setup.search.ensemble
-    if count > len(outcome.ranking):
-        raise UndertowError(
-            f"The ensemble is to have {count} models, but the search ended with {len(outcome.ranking)} different ones; ask for "
-            "fewer with search.ensemble, or for more members."
-        )
     best, *others = outcome.ranking[:count]
     recipes = [recipe._replace(**one.choices._asdict()) for one in (best, *others)]
     facts = _facts(setup, outcome, folder)
@@ -262,7 +262,7 @@ def _facts(setup: Setup, outcome: searching.Outcome, folder: Path) -> dict[str, 
             "algorithm": setup.search.algorithm,
             "members": setup.search.members,
             "selected": {name: getattr(best, name) for name in kept},
-            "ensemble": setup.search.ensemble,
+            "ensemble": min(setup.search.ensemble, len(outcome.ranking)),
             "settled": len(lines) - cooled < setup.timetable.generations,
             "cooled": cooled,
             "lost": sum(len(line["lost"]) for line in lines),
