@@ -23,6 +23,8 @@ from typing import Any
 
 import undertow as ut
 from undertow import cli
+from undertow.baselines import BASELINES
+from undertow.cli import options
 from undertow.components.configuration import Configuration
 from undertow.experiments.recipe import SECTIONS
 from undertow.models import MODELS
@@ -47,6 +49,7 @@ and what to do (`--debug` adds where it came from); or with 2 for wrong usage. `
 PYTHON_OPENING = """\
 `import undertow as ut` costs nothing: each name is loaded when it is first used. Every error that is about you or your data is an
 `ut.UndertowError` of one sentence."""
+SPELLED = {"settings": "--set", "as_json": "--json", "source": "--from", "beside": "--with"}
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 MEANINGS = {  # of keys and options that do not say it themselves
@@ -100,7 +103,7 @@ def main() -> None:
 
 def recipe_page() -> str:
     """Every key of every section, with its default and meaning."""
-    sections = {config.section: config for config in (*MODELS.values(), *SECTIONS.values(), Search)}
+    sections = {config.section: config for config in (*MODELS.values(), *SECTIONS.values(), Search, *BASELINES.values())}
     parts = [section_of_recipe(name, config) for name, config in sections.items()]
     return _page(
         "Recipes",
@@ -189,7 +192,7 @@ def _number(value: Any) -> str:
 
 def command_page() -> str:
     """Every command with its example, arguments and options."""
-    shared = [_group(group, _fields(group)) for group in (cli.How, cli.Cut, cli.Common)]
+    shared = [_group(group, _fields(group)) for group in (options.How, options.Cut, options.Common)]
     return _page(
         "The command line",
         COMMAND_OPENING,
@@ -219,9 +222,7 @@ def command_section(name: str, command: Callable) -> str:
 
 def _row_of_parameter(parameter: inspect.Parameter, sentence: str) -> tuple[str, ...]:
     is_positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
-    spelled = {"settings": "--set", "as_json": "--json"}.get(
-        parameter.name, f"--{parameter.name.replace('_', '-')}"
-    )
+    spelled = SPELLED.get(parameter.name, f"--{parameter.name.replace('_', '-')}")
     shown = parameter.name.upper() if is_positional else spelled
     default = "required" if parameter.default is inspect.Parameter.empty else _default(parameter.default)
     return f"`{shown}`", sentence, default
@@ -239,9 +240,9 @@ def _group(group: type, sentences: Mapping[str, str]) -> str:
 
 def _title(group: type) -> str:
     return {
-        cli.How: "Options of a search",
-        cli.Cut: "Options that cut a source into trials",
-        cli.Common: "Options of every command",
+        options.How: "Options of a search",
+        options.Cut: "Options that cut a source into trials",
+        options.Common: "Options of every command",
     }[group]
 
 
@@ -335,7 +336,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
-GROUPS = {"how": cli.How, "cut": cli.Cut, "common": cli.Common}
+GROUPS = {"how": options.How, "cut": options.Cut, "common": options.Common}
 PAGES = {"recipe.md": recipe_page, "command-line.md": command_page, "python.md": python_page}
 
 

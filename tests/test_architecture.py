@@ -20,6 +20,10 @@ MAY_IMPORT = {
     "evaluation": ("vocabulary",),
     "components": ("vocabulary",),
     "models": ("vocabulary", "components"),
+    "baselines": (
+        *("vocabulary", "components", "models.base", "data.batches"),
+        *("evaluation.likelihood", "evaluation.poisson_regression", "evaluation.smoothing"),
+    ),
     "training": ("vocabulary", "files", "components", "models.base", "data.batches"),
     "search": (
         *("vocabulary", "training", "models.base", "data.batches"),
@@ -29,23 +33,26 @@ MAY_IMPORT = {
     "streaming": ("vocabulary", "components", "models"),
     "report": ("vocabulary", "files", "evaluation"),
     "experiments": (
-        *("vocabulary", "files", "data", "components", "models", "training", "search"),
+        *("vocabulary", "files", "data", "components", "models", "baselines", "training", "search"),
         *("evaluation", "analysis", "streaming", "report"),
     ),
     "cli": ("experiments", "vocabulary"),
     "__main__": ("cli",),
     "__init__": (),
 }
-COMPUTING = ("components", "models", "training", "search", "analysis", "streaming", "experiments")
+COMPUTING = (
+    *("components", "models", "baselines", "training", "search", "analysis", "streaming", "experiments"),
+)
 DOORS = {
     "jax": COMPUTING,
     "equinox": COMPUTING,
     "optax": ("training",),
     "safetensors": ("training.checkpoint",),
-    "pynwb": ("data.readers.nwb",),
-    "h5py": ("data.readers",),
+    "pynwb": ("data.readers.nwb", "data.nlb.nwb_writing"),
+    "h5py": ("data.readers", "data.nlb.tensor_files"),
     "h5netcdf": ("data.store",),
     "pynapple": ("data.readers.pynapple",),
+    "dandi": ("data.nlb.download",),
     "pandas": ("data",),
     "plotly": ("report",),
     "matplotlib": ("report",),

@@ -15,6 +15,7 @@ from scipy import integrate, stats
 
 import undertow as ut
 from undertow import cli
+from undertow.cli import options
 from undertow.experiments import recipe
 from undertow.experiments.space_settings import with_space
 
@@ -91,10 +92,13 @@ def test_every_public_name_is_in_the_reference(reference):
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_options_of_the_reference_are_those_of_the_help(name, capsys, reference):
     with pytest.raises(SystemExit) as ended:
-        cli.main([name, "--help"])
+        cli.main([*name.split(), "--help"])
     shown = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)) - {"--help"}
     page = reference.command_section(name, cli.COMMANDS[name])
-    shared = [reference._group(group, reference._fields(group)) for group in (cli.How, cli.Cut, cli.Common)]
+    shared = [
+        reference._group(group, reference._fields(group))
+        for group in (options.How, options.Cut, options.Common)
+    ]
     written = set(re.findall(r"`(--[a-z-]+)`", page + "".join(shared)))
     assert ended.value.code == 0
     assert {option for option in shown if not option.startswith("--no-")} - example_options(page) <= written
@@ -108,11 +112,12 @@ def example_options(page: str) -> set[str]:
 
 @each_page
 def test_commands_in_documents_exist(page):
-    groups = (cli.How, cli.Cut, cli.Common)
+    groups = (options.How, options.Cut, options.Common)
     common = {field.replace("_", "-") for group in groups for field in group.__annotations__}
-    for name, *words in commands(page):
+    for first, *words in commands(page):
+        name = f"nlb {words[0]}" if first == "nlb" else first
         assert name in cli.COMMANDS, name
-        own = {"settings": "set", "as_json": "json"}
+        own = {"settings": "set", "as_json": "json", "source": "from", "beside": "with"}
         taken = {
             own.get(key, key.replace("_", "-")) for key in inspect.signature(cli.COMMANDS[name]).parameters
         }
@@ -160,8 +165,10 @@ def check_call(node: ast.Call) -> None:
 
 def test_recipes_are_accepted_and_named():
     how_to_fit = (ROOT / "docs" / "howto" / "fit.md").read_text(encoding="utf-8")
-    for path in sorted((ROOT / "recipes").glob("*.toml")):
-        assert f"`{path.stem}`" in how_to_fit
+    how_to_benchmark = (ROOT / "docs" / "howto" / "benchmark.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "recipes").rglob("*.toml")):
+        name = path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
+        assert f"`{name}`" in how_to_fit + how_to_benchmark
         assert recipe.from_document(tomllib.loads(path.read_text())).document()["model"] == "lfads"
 
 

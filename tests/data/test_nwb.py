@@ -126,6 +126,30 @@ def test_series_are_found_anywhere_and_scaled(path):
         nwb.read(path, series=["pupl"])
 
 
+def test_series_can_be_read_as_they_lie_in_the_file(path):
+    stored = nwb.read(path, series=["hand", "pupil"], is_scaled=False).series
+    np.testing.assert_array_equal(stored["hand"].values[:, 1], 2 * np.arange(0, 100, 0.05))
+    assert stored["pupil"].values[:3, 0].tolist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("comments", "expected"),
+    [
+        ("columns=[y,x]", ("wrist_y", "wrist_x")),
+        ("at 1 kHz; columns = [ down, left ]", ("wrist_down", "wrist_left")),
+        ("columns=[x,y,z]", ("wrist_x", "wrist_y")),  # of another number: not believed
+        ("columns=[x,x]", ("wrist_x", "wrist_y")),
+        ("no comments", ("wrist_x", "wrist_y")),
+    ],
+)
+def test_channels_have_the_names_in_the_comments(tmp_path, comments, expected):
+    file = new_file()
+    add_units(file)
+    wrist = TimeSeries(name="wrist", data=np.zeros((5, 2)), unit="m", rate=1.0, comments=comments)
+    file.add_acquisition(wrist)
+    assert nwb.read(write(file, tmp_path / "a.nwb")).series["wrist"].channels == expected
+
+
 def test_series_of_one_name_are_told_apart_by_their_place(tmp_path):
     file = new_file()
     add_units(file)

@@ -30,6 +30,7 @@ class Recording:
         unit_observed: as `observed` for each unit where units differ, or None.
         session: a name for the session.
         notes: sentences a person should read, e.g. how many units of each label were kept.
+        description: what the file says of itself.
     """
 
     spike_times: list[np.ndarray]
@@ -40,3 +41,4 @@ class Recording:
     unit_observed: list[np.ndarray] | None = None
     session: str = "session"
     notes: tuple[str, ...] = ()
+    description: str = ""

@@ -12,6 +12,7 @@ import xarray as xr
 
 from undertow import files
 from undertow.experiments import inference
+from undertow.experiments.conditions import conditions_of
 from undertow.experiments.recipe import Recipe, from_document
 from undertow.models.base import DataSummary, Model
 from undertow.training import checkpoint
@@ -29,6 +30,8 @@ class Session:
     neurons: list
     held_out: list[bool]
     inputs: int
+    bins: int = 0
+    conditions: tuple[str, ...] | list[str] = ()
 
     @classmethod
     def of(cls, trials: xr.Dataset) -> "Session":
@@ -39,6 +42,8 @@ class Session:
             neurons=trials.neuron.values.tolist(),
             held_out=trials.held_out.values.tolist(),
             inputs=int(trials.sizes.get("input", 0)),
+            bins=int(trials.sizes["time"]),
+            conditions=conditions_of(trials),
         )
 
 
@@ -85,10 +90,16 @@ class Fitted:
         Raises:
             UndertowError: other neurons, another bin width, or missing inputs.
         """
-        samples = self.recipe.inference.samples if samples is None else samples
+        samples = self.samples if samples is None else samples
         seed = self.recipe.seed if seed is None else seed
         models = [self.model, *(model for _, model in self.others)]
         return inference.infer(models, self.session, trials, samples=samples, seed=seed, out=out)
+
+    @property
+    def samples(self) -> int:
+        """How many posterior samples an estimate averages: one where the model draws none."""
+        is_sampled = any(model.is_sampled for model in (self.model, *(model for _, model in self.others)))
+        return self.recipe.inference.samples if is_sampled else 1
 
     def save(self) -> None:
         """Write the weights and what they need to be read again."""
@@ -146,5 +157,8 @@ def _place_of(folder: Path, place: int) -> Path:
 def _frame(recipe: Recipe, session: Session) -> Model:
     """The model with shapes in place of arrays."""
     neurons = len(session.neurons)
-    summary = DataSummary(neurons, session.inputs, np.ones(neurons, np.float32), np.ones(neurons, np.float32))
+    ones = np.ones(neurons, np.float32)
+    summary = DataSummary(
+        neurons, session.inputs, ones, ones, session.bins, len(session.conditions), session.bin_width
+    )
     return eqx.filter_eval_shape(lambda: recipe.model.build(summary, key=jax.random.key(0)))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,13 +18,14 @@ import xarray as xr
 
 from undertow.components.corruption import Corruption
 from undertow.components.observations import OBSERVATIONS, SUPPORTS
-from undertow.data.batches import training_arrays
+from undertow.data.batches import TrialArrays, training_arrays
 from undertow.experiments import recipe as recipes
+from undertow.experiments.conditions import conditions_of, numbers_of
 from undertow.experiments.fitted import Fitted, Session, open_run
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe
 from undertow.files import write_bytes
-from undertow.models.base import ModelConfig
+from undertow.models.base import DirectConfig, FitData, ModelConfig
 from undertow.training import loop
 from undertow.vocabulary import UndertowError, check_trials
 
@@ -65,6 +67,10 @@ def fit(
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
     if prepare(folder, recipe, provenance):
         return open_run(folder)
+    if isinstance(recipe.model, DirectConfig):
+        fitted = _fitted_directly(recipe, trials, data[0], folder, quiet=quiet)
+        fitted.save()
+        return fitted
     with Listener(is_quiet=quiet).training() as shown:
         if loop.is_begun(folder):
             shown.say(f"Going on with the run in {folder}.")
@@ -74,6 +80,27 @@ def fit(
     fitted = Fitted(folder, recipe, result.state.best_model, Session.of(trials), _outcome(folder, result))
     fitted.save()
     return fitted
+
+
+def _fitted_directly(
+    recipe: Recipe, trials: xr.Dataset, train: TrialArrays, folder: Path, *, quiet: bool
+) -> Fitted:
+    """The fit of a model that needs no epochs; its recipe holds what was chosen."""
+    session, began = Session.of(trials), time.monotonic()
+    numbers = numbers_of(trials, conditions_of(trials))[train.number]
+    flags = np.asarray(session.held_out, bool), trials.forward.values
+    data = FitData(train.counts, *flags, session.bin_width, numbers, len(session.conditions))
+    config, model, chosen = recipe.model.fit(data, seed=recipe.seed, say=Listener(is_quiet=quiet).say)
+    outcome = {
+        "selected_on": chosen.pop("selected_on"),
+        "selected_epoch": 0,
+        "epochs": 0,
+        "updates": 0,
+        "seconds": time.monotonic() - began,
+        "skipped_steps": 0,
+        "chosen": chosen,
+    }
+    return Fitted(folder, recipe._replace(model=config), model, session, outcome)
 
 
 def fingerprint(trials: xr.Dataset) -> str:

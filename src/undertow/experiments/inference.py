@@ -13,6 +13,7 @@ import xarray as xr
 
 from undertow.components.corruption import Corruption
 from undertow.data import batches, store
+from undertow.experiments.conditions import numbers_of
 from undertow.models.base import Model
 from undertow.vocabulary import ESTIMATE_SCHEMA, ESTIMATE_VARIABLES, UndertowError, check_trials
 
@@ -42,7 +43,9 @@ def infer(
     if samples < 1:
         raise UndertowError(f"The estimate is asked for from {samples} posterior samples; take 1 or more.")
     trials = for_session(check_trials(trials), session)
-    chunks = _chunks(models, trials, samples=samples, seed=seed)
+    is_told = any(model.needs_conditions for model in models)
+    numbers = numbers_of(trials, session.conditions) if is_told else None
+    chunks = _chunks(models, trials, numbers, samples=samples, seed=seed)
     coordinates = xr.Dataset(coords=trials.coords, attrs=_attributes(trials, samples, len(models)))
     if out is not None:
         store.write_chunks(out, coordinates, chunks)
@@ -89,8 +92,13 @@ def _attributes(trials: xr.Dataset, samples: int, models: int) -> dict:
     return {**kept, "schema": ESTIMATE_SCHEMA, "samples": samples, "models": models}
 
 
-def _chunks(models: Sequence[Model], trials: xr.Dataset, *, samples: int, seed: int) -> Iterator[xr.Dataset]:
-    """Estimates of consecutive trials; the last chunk is filled up so that there is one compiled shape."""
+def _chunks(
+    models: Sequence[Model], trials: xr.Dataset, numbers: np.ndarray | None, *, samples: int, seed: int
+) -> Iterator[xr.Dataset]:
+    """Estimates of consecutive trials; the last chunk is filled up so that there is one compiled shape.
+
+    Where the models need the trials' conditions, `numbers` (trial) is a further input, constant over a trial.
+    """
     count, bins = trials.sizes["trial"], trials.sizes["time"]
     size = min(CHUNK_ENTRIES // (bins * trials.sizes["neuron"]), CHUNK_BINS // bins)
     size = int(np.clip(size, 1, count))
@@ -103,6 +111,8 @@ def _chunks(models: Sequence[Model], trials: xr.Dataset, *, samples: int, seed: 
     for begin in range(0, count, size):
         chunk = batches.arrays(trials, slice(begin, begin + size))
         kept = len(chunk.counts)
+        if numbers is not None:
+            chunk = chunk._replace(inputs=_with_column(chunk.inputs, numbers[begin : begin + kept]))
         padded = batches.TrialArrays(*(_filled(array, size) for array in chunk))
         means, deviations = _pooled([posterior(arrays, padded, key) for posterior, arrays in posteriors])
         yield _dataset(
@@ -123,6 +133,12 @@ def _pooled(outcomes: list) -> tuple[dict, dict]:
     means["rates"] = rates.mean(0)
     deviations["rates"] = np.sqrt(rates.var(0) + (np.mean(within, axis=0) if within else 0.0))
     return means, deviations
+
+
+def _with_column(inputs: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The inputs (trial, time, input) with one more: each trial's number in all its bins."""
+    column = np.broadcast_to(numbers[:, None, None], (*inputs.shape[:2], 1)).astype(np.float32)
+    return np.concatenate([inputs, column], axis=2)
 
 
 def _filled(array: np.ndarray, size: int) -> np.ndarray:

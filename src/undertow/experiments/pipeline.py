@@ -24,10 +24,11 @@ def run(
     """Fit (or go on), then infer, score and write the report into `out`; the scores."""
     fitted = fit(recipe, trials, out=out, quiet=listener.is_quiet)
     outcome = fitted.outcome
-    listener.say(
-        f"Trained {outcome['epochs']} epochs in {outcome['seconds']:.0f} s; kept epoch {outcome['selected_epoch']}, selected on "
-        f"{outcome['selected_on']}."
-    )
+    chosen = ", ".join(f"{name} {value}" for name, value in outcome.get("chosen", {}).items())
+    what = f"Trained {outcome['epochs']} epochs in {outcome['seconds']:.0f} s; kept epoch {outcome['selected_epoch']}"
+    if "chosen" in outcome:
+        what = f"Fitted in {outcome['seconds']:.0f} s; chose {chosen}"
+    listener.say(f"{what}, selected on {outcome['selected_on']}.")
     remember_source(fitted, trials, source)
     return complete(fitted, trials, listener=listener)
 
@@ -65,7 +66,7 @@ def run_search(
 def complete(fitted: Fitted, trials: xr.Dataset, *, listener: Listener) -> dict[str, Any]:
     """Everything that follows from the weights: estimate.nc, scores.json, report.html."""
     listener.say(
-        f"Inferring {trials.sizes['trial']} trials from {fitted.recipe.inference.samples} posterior samples each ..."
+        f"Inferring {trials.sizes['trial']} trials from {fitted.samples} posterior sample{'s' * (fitted.samples > 1)} each ..."
     )
     estimate = fitted.infer(trials, out=fitted.folder / "estimate.nc").load()
     listener.say("Fitting the yardstick (Gaussian smoothing and Poisson regression) ...")

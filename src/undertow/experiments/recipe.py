@@ -13,6 +13,7 @@ A recipe file needs to hold only what differs from the defaults. Those that come
 """
 
 import tomllib
+from collections import ChainMap
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import tomli_w
 from pydantic import Field
 
+from undertow.baselines import BASELINES
 from undertow.components.configuration import Configuration
 from undertow.models import MODELS
 from undertow.models.base import ModelConfig
@@ -30,6 +32,9 @@ from undertow.training.loop import Choices, Training
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
 from undertow.vocabulary import UndertowError, closest
+
+EVERY_MODEL: ChainMap[str, type[ModelConfig]] = ChainMap(MODELS, BASELINES)
+"""Whatever can be fitted, by its name."""
 
 
 class Inference(Configuration):
@@ -83,8 +88,8 @@ def from_document(document: dict[str, Any]) -> Recipe:
         UndertowError: an unknown model, section or key (naming the closest), or a bad value.
     """
     model = document.get("model")
-    if not isinstance(model, str) or model not in MODELS:
-        raise UndertowError(f"The recipe asks for the model '{model}'; {closest(str(model), MODELS)}")
+    if not isinstance(model, str) or model not in EVERY_MODEL:
+        raise UndertowError(f"The recipe asks for the model '{model}'; {closest(str(model), EVERY_MODEL)}")
     known = ["model", "seed", model, *SECTIONS, "search"]
     for name, value in document.items():
         if name not in known:
@@ -98,7 +103,7 @@ def from_document(document: dict[str, Any]) -> Recipe:
         raise UndertowError(f"The recipe's seed is {seed!r}, but must be a whole number of zero or more.")
     sections = {name: build(**document.get(name, {})) for name, build in SECTIONS.items()}
     search = Search(**document["search"]) if "search" in document else None
-    return Recipe(model=MODELS[model](**document.get(model, {})), seed=seed, search=search, **sections)
+    return Recipe(model=EVERY_MODEL[model](**document.get(model, {})), seed=seed, search=search, **sections)
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -109,10 +114,14 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.exists() and path.suffix != ".toml":
-        shipped = {file.stem: file for folder in _FOLDERS for file in sorted(folder.glob("*.toml"))}
-        if str(path) not in shipped:
+        shipped = {
+            file.relative_to(folder).with_suffix("").as_posix(): file
+            for folder in _FOLDERS
+            for file in sorted(folder.rglob("*.toml"))
+        }
+        if path.as_posix() not in shipped:
             raise UndertowError(f"There is no recipe '{path}'; {closest(str(path), shipped)}")
-        path = shipped[str(path)]
+        path = shipped[path.as_posix()]
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

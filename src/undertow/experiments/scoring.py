@@ -8,23 +8,39 @@ import xarray as xr
 
 from undertow.evaluation import scores as scoring
 from undertow.evaluation.yardstick import yardstick
-from undertow.experiments import searching
+from undertow.experiments import looks, searching
 from undertow.experiments.fitted import Fitted
 from undertow.files import write_bytes
 from undertow.report import page
 from undertow.vocabulary import SPLITS
 
+TEST = SPLITS[-1]
+
 
 def score(
     fitted: Fitted, estimate: xr.Dataset, trials: xr.Dataset, reference: xr.Dataset | None
 ) -> dict[str, Any]:
-    """What scores.json holds: the scores of every split of `trials`, beside the yardstick's, and what was selected on."""
+    """What scores.json holds: the scores of every split of `trials`, beside the yardstick's, and what was selected on.
+
+    Where test trials are among them, the look at them is written down in the run's folder, and told under "test_look".
+    """
     present = [split for split in SPLITS if (trials.split.values.astype(str) == split).any()]
-    return {
-        "model": fitted.recipe.model.section,
-        "selected_on": fitted.outcome["selected_on"],
-        "splits": scoring.evaluate(estimate, trials, yardstick=reference, splits=present),
-    }
+    splits = scoring.evaluate(estimate, trials, yardstick=reference, splits=present)
+    facts = {"model": fitted.recipe.model.section, "selected_on": fitted.outcome["selected_on"]}
+    if TEST in present:
+        facts["test_look"] = _noted_look(fitted, trials, splits[TEST]["model"]).sentence()
+    return {**facts, "splits": splits}
+
+
+def _noted_look(fitted: Fitted, trials: xr.Dataset, scores: dict[str, float]) -> looks.Before:
+    labels = trials.counts.values[trials.split.values.astype(str) == TEST]
+    return looks.record(
+        fitted.folder / looks.NAME,
+        weights=looks.fingerprint_of_files(fitted.folder),
+        labels=looks.fingerprint_of_arrays({"counts": labels}),
+        scores=scores,
+        beside=fitted.folder.resolve().parent,
+    )
 
 
 def reference_for(trials: xr.Dataset) -> xr.Dataset | None:

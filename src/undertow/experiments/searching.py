@@ -15,7 +15,7 @@ from undertow.experiments.fitting import check_support, concealed, environment, 
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe, read
 from undertow.files import write_bytes
-from undertow.models.base import ModelConfig, Range
+from undertow.models.base import DirectConfig, ModelConfig, Range
 from undertow.search import loop as searching
 from undertow.search.executor import Executor, InProcess, Work
 from undertow.search.lineage import history_of, lineage
@@ -78,6 +78,12 @@ def search(
     recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections)
     trials, folder = check_trials(trials), Path(out)
     listener = listener or Listener(is_quiet=quiet)
+    if isinstance(recipe.model, DirectConfig):
+        name = recipe.model.section
+        raise UndertowError(
+            f"'{name}' tunes itself by cross-validation while it is fitted, so there is nothing to search for; use "
+            f"undertow.fit, or `undertow fit {name}`."
+        )
     check_support(recipe.model.observation, trials)
     data = training_arrays(trials)
     recipe = settled(recipe, data)

@@ -8,20 +8,24 @@ A configuration (`ModelConfig`) names the choices and builds a `Model` for given
 
 The names of `terms` and `penalties` are the names under which a recipe weighs them: "kl_..." terms follow the ramp of the KL,
 "..._penalty" the ramp of the penalties. "reconstruction" always has weight 1.
+
+A model that is not trained by gradient epochs has a `DirectConfig`, whose `fit` does everything at once, and is a `DirectModel`.
 """
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from pydantic import Field, model_validator
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import Corrupted
-from undertow.components.observations import Observation
+from undertow.components.observations import Observation, Poisson
 from undertow.vocabulary import UndertowError
 
 
@@ -32,10 +36,41 @@ class DataSummary(NamedTuple):
     inputs: int
     mean: Float[Array, " neuron"]
     variance: Float[Array, " neuron"]
+    bins: int = 0
+    conditions: int = 0
+    bin_width: float = 1.0
+
+
+class FitData(NamedTuple):
+    """What a model that is fitted directly receives: training trials alone.
+
+    `counts` (trial, time, neuron) with NaN = not observed, the flags `held_out` (neuron) and `forward` (time), seconds a bin, and
+    each trial's `condition` (trial): a number below `conditions`, -1 where it is not known.
+    """
+
+    counts: np.ndarray
+    held_out: np.ndarray
+    forward: np.ndarray
+    bin_width: float
+    condition: np.ndarray
+    conditions: int
+
+    @property
+    def seen(self) -> np.ndarray:
+        """The counts (trial, time, neuron) without held-out neurons and forward bins, as inference will see them."""
+        is_concealed = self.held_out[None, :] | self.forward[:, None]
+        return np.where(is_concealed, np.float32(np.nan), self.counts)
 
 
 class Model(eqx.Module):
-    """The interface; see the module."""
+    """The interface; see the module.
+
+    `is_sampled` tells whether two estimates with different keys differ; `needs_conditions` that a last column of `inputs` shall
+    hold the number of the trial's condition (-1 where it is not known).
+    """
+
+    is_sampled: ClassVar[bool] = True
+    needs_conditions: ClassVar[bool] = False
 
     @abstractmethod
     def terms(
@@ -57,6 +92,28 @@ class Model(eqx.Module):
         self, seen: Float[Array, "time neuron"], inputs: Float[Array, "time input"], *, key: Key[Array, ""]
     ) -> dict[str, Array]:
         """One posterior sample: "rates" (expected counts a bin) and what else the model has, under the house's words."""
+
+
+class DirectModel(Model):
+    """A model whose estimate has no chance in it, and whose only term is the Poisson likelihood of its rates."""
+
+    is_sampled: ClassVar[bool] = False
+
+    def terms(
+        self,
+        corrupted: Corrupted,
+        inputs: Float[Array, "time input"],
+        settings: dict[str, Array],  # noqa: ARG002 - every model answers the same call
+        *,
+        key: Key[Array, ""],
+    ) -> dict[str, Float[Array, ""]]:
+        """The negative log-likelihood of the trial under the rates that are estimated from what is seen."""
+        rates = self.estimate(corrupted.seen, inputs, key=key)["rates"]
+        return {"reconstruction": reconstruction(Poisson(), jnp.log(rates)[..., None], corrupted)}
+
+    def penalties(self) -> dict[str, Float[Array, ""]]:
+        """None."""
+        return {}
 
 
 class Range(Configuration):
@@ -112,6 +169,29 @@ class ModelConfig(Configuration):
     @abstractmethod
     def settings(self) -> dict[str, float]:
         """Numbers that training hands to `Model.terms` at every step and a search may move."""
+
+
+class DirectConfig(ModelConfig):
+    """The choices of a model with a `fit` of its own, in place of epochs of gradient steps; there is nothing for a search to move."""
+
+    weights: ClassVar[dict[str, float]] = {}
+    space: ClassVar[dict[str, Range]] = {}
+    observation: Literal["poisson"] = "poisson"
+
+    @abstractmethod
+    def fit(
+        self, data: FitData, *, seed: int, say: Callable[[str], None]
+    ) -> tuple["DirectConfig", Model, dict[str, Any]]:
+        """Fit to training trials, and choose by cross-validation among them what is left to choose.
+
+        Returns:
+            These choices with what was chosen in the place of "auto", the fitted model, and "selected_on" (a sentence without its
+            first capital and its full stop) with everything else that was chosen, by name.
+        """
+
+    def settings(self) -> dict[str, float]:
+        """None."""
+        return {}
 
 
 def reconstruction(

@@ -46,8 +46,8 @@ def write(
             `inferred_inputs`, `inferred_inputs_sd` the model has.
         yardstick: `rates` from Gaussian smoothing with Poisson regression on the same trials, or None.
         scores: as in `scores.json`: "model", "selected_on" (a key of
-            `score_words.SELECTED_ON`, or words), and "splits" with scores of "model" and
-            "yardstick".
+            `score_words.SELECTED_ON`, or words), "splits" with scores of "model" and
+            "yardstick", and "test_look" (a sentence) where test trials were scored.
         history: the lines of `metrics.jsonl`, one dictionary an epoch; may be empty.
         recipe: all settings, nested.
         provenance: versions, device, seed, command, times.
@@ -79,6 +79,7 @@ def render(material: Material) -> str:
         paragraph=summary.paragraph(material.trials, material.scores),
         tables=_tables(material.scores),
         selected_on=_selected_on(material.scores),
+        test_look=material.scores.get("test_look", ""),
         findings=findings.find(
             trials=material.trials,
             estimate=material.estimate,

@@ -7,6 +7,7 @@ and images excepted) can be a behaviour, scaled by its conversion factor and off
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,14 +30,16 @@ _LARGEST = 50_000_000  # samples times channels: longer series are read only whe
 _SPIKES = ("spike_times", "spike_times_index", "obs_intervals", "obs_intervals_index")
 _PLACES = ("location", "group_name")  # columns of the electrodes that are worth having for each unit
 _AXES = ("x", "y", "z")
+_STATED = re.compile(r"columns\s*=\s*\[([^\]]*)\]")
 
 
-def read(path: str | Path, *, series: Sequence[str] | None = None) -> Recording:
+def read(path: str | Path, *, series: Sequence[str] | None = None, is_scaled: bool = True) -> Recording:
     """The recording in an NWB file.
 
     Args:
         path: the file.
         series: names of the signals to read, without which all but very long ones are read.
+        is_scaled: whether signals are brought into their unit; otherwise they are the numbers that lie in the file.
 
     Raises:
         UndertowError: no such file, a damaged one or one that is no NWB, no units, an unknown signal.
@@ -46,7 +49,7 @@ def read(path: str | Path, *, series: Sequence[str] | None = None) -> Recording:
         if nwb.units is None or "spike_times" not in nwb.units.colnames or len(nwb.units) == 0:
             raise UndertowError(f"'{path}' holds no units with spike times; give a file with sorted spikes.")
         tables, lists = _tables(nwb)
-        signals, units_of_signals = _series(nwb, series)
+        signals, units_of_signals = _series(nwb, series, is_scaled=is_scaled)
         observed, unit_observed = _observed(nwb.units)
         return Recording(
             spike_times=_rows(nwb.units, "spike_times"),
@@ -57,6 +60,7 @@ def read(path: str | Path, *, series: Sequence[str] | None = None) -> Recording:
             unit_observed=unit_observed,
             session=path.stem,
             notes=(*lists, *units_of_signals),
+            description=nwb.session_description or "",
         )
 
 
@@ -173,7 +177,9 @@ def _tables(nwb: pynwb.NWBFile) -> tuple[dict[str, pd.DataFrame], list[str]]:
     return tables, notes
 
 
-def _series(nwb: pynwb.NWBFile, wanted: Sequence[str] | None) -> tuple[dict[str, Series], list[str]]:
+def _series(
+    nwb: pynwb.NWBFile, wanted: Sequence[str] | None, *, is_scaled: bool
+) -> tuple[dict[str, Series], list[str]]:
     """The signals by name, and a sentence with their units."""
     found = _named_series(nwb)
     for name in wanted or ():
@@ -181,7 +187,7 @@ def _series(nwb: pynwb.NWBFile, wanted: Sequence[str] | None) -> tuple[dict[str,
             raise UndertowError(f"This file has no series '{name}'; {closest(name, found)}")
     if wanted is None:
         wanted = [name for name, series in found.items() if np.prod(series.data.shape) <= _LARGEST]
-    signals = {name: _signal(name, found[name]) for name in wanted}
+    signals = {name: _signal(name, found[name], is_scaled=is_scaled) for name in wanted}
     units = ", ".join(f"{name} in {found[name].unit}" for name in wanted)
     return signals, [f"Units of the series: {units}."] if units else []
 
@@ -211,18 +217,24 @@ def _path(item: Any) -> str:
     return "/".join(reversed(names))
 
 
-def _signal(name: str, item: pynwb.TimeSeries) -> Series:
-    values = np.asarray(item.data[:], np.float64) * item.conversion + (item.offset or 0.0)
+def _signal(name: str, item: pynwb.TimeSeries, *, is_scaled: bool) -> Series:
+    values = np.asarray(item.data[:], np.float64)
+    if is_scaled:
+        values = values * item.conversion + (item.offset or 0.0)
     values = values.reshape(len(values), -1)
     if item.timestamps is not None:
         times = np.asarray(item.timestamps[:], np.float64)
     else:
         times = (item.starting_time or 0.0) + np.arange(len(values)) / item.rate
-    return Series(times, values, _channels(name, values.shape[1]))
+    return Series(times, values, _channels(name, values.shape[1], item.comments or ""))
 
 
-def _channels(name: str, number: int) -> tuple[str, ...]:
+def _channels(name: str, number: int, comments: str) -> tuple[str, ...]:
+    """Names of the channels: from a comment like "columns=[x,y]" where there is one."""
     if number == 1:
         return (name,)
-    endings = _AXES if number <= len(_AXES) else range(number)
-    return tuple(f"{name}_{ending}" for ending, _ in zip(endings, range(number), strict=False))
+    stated = _STATED.search(comments)
+    endings = [word.strip() for word in stated.group(1).split(",")] if stated else []
+    if len(set(endings)) != number or len(endings) != number:
+        endings = list(_AXES if number <= len(_AXES) else range(number))[:number]
+    return tuple(f"{name}_{ending}" for ending in endings)

@@ -5,93 +5,27 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
-from rich.console import Console
 
+from undertow.cli import nlb
+from undertow.cli.options import (
+    AS_PUBLISHED,
+    EVERY,
+    UNCUT,
+    HowToCut,
+    HowToSearch,
+    Settings,
+    Shared,
+    complain,
+    say,
+)
 from undertow.vocabulary import UndertowError, closest
 
-Names = tuple[str, ...]
-Settings = Annotated[Names, tyro.conf.arg(name="set", metavar="KEY=VALUE")]
 
-
-@dataclass(frozen=True)
-class Common:
-    """What every command takes."""
-
-    seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Seed of everything random."""
-    quiet: bool = False
-    """Say nothing but the result."""
-    debug: bool = False
-    """Show where an error came from."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How a source becomes trials."""
-
-    bin_width: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Seconds."""
-    align: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
-    """Column of the trial table with the times to align to."""
-    window: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="FROM TO")] = None
-    """Seconds around it, e.g. -0.25 0.45."""
-    table: Annotated[str | None, tyro.conf.arg(metavar="TABLE")] = None
-    """Interval table that holds the trials, by name or as a .csv file."""
-    behaviour: Annotated[Names, tyro.conf.arg(metavar="NAME")] = ()
-    """Series or variables to keep as behaviour."""
-    variable: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Variable with the counts, in files of arrays."""
-    condition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Variable or column with the condition of each trial."""
-    neurons: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Variable that lists the neurons to keep (MATLAB files)."""
-    chop: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Cut long trials into windows of so many seconds."""
-    overlap: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 0.0
-    """Seconds that neighbouring windows share."""
-    valid: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.2
-    """Share of trials for validation, where the source assigns none."""
-    test: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
-    """Share of trials for testing."""
-    split_by: Annotated[str, tyro.conf.arg(metavar="WAY")] = "random"
-    """'random', or 'blocked' to keep neighbouring trials together."""
-    hold_out: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
-    """Share of neurons that no encoder sees, to be predicted."""
-    forward: Annotated[int, tyro.conf.arg(metavar="BINS")] = 0
-    """Bins at the end of each trial to be forecast."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How to search; every other key is a setting, search.key=value."""
-
-    members: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Models trained side by side (20)."""
-    algorithm: Annotated[str | None, tyro.conf.arg(metavar="WAY")] = None
-    """'population' (population-based training), 'random' or 'single'."""
-    generations: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """At most so many generations (50)."""
-    ensemble: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
-    """Average the rates of the K best members (1)."""
-    space: Annotated[Names, tyro.conf.arg(metavar="KEY=RANGE")] = ()
-    """What moves: KEY=LOW:HIGH, KEY=LOW:HIGH:log, KEY=VALUE,VALUE or KEY=fixed."""
-    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Train on a Ray cluster: its address, 'auto' for this machine's, 'local' for workers on this machine alone."""
-    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """At most so many of Ray's workers; one a GPU, or one a machine, if not given."""
-
-
-Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]
-HowToCut = Annotated[Cut, tyro.conf.OmitArgPrefixes]
-HowToSearch = Annotated[How, tyro.conf.OmitArgPrefixes]
-
-
-def demo(*, out: Path = Path("runs/demo"), common: Shared = Common()) -> None:
+def demo(*, out: Path = Path("runs/demo"), common: Shared = EVERY) -> None:
     """Simulate, fit, infer, evaluate, report: no arguments, no downloads, a few minutes.
 
     Example: undertow demo
@@ -107,7 +41,7 @@ def simulate(
     /,
     *,
     settings: Settings = (),
-    common: Shared = Common(),
+    common: Shared = EVERY,
 ) -> None:
     """A recording whose truth is known: lorenz or chaotic-rnn.
 
@@ -120,7 +54,7 @@ def simulate(
     """
     from undertow.experiments.commands import run_simulate
 
-    _say(run_simulate(system, out, settings, common))
+    say(run_simulate(system, out, settings, common))
 
 
 def convert(
@@ -128,8 +62,8 @@ def convert(
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.nc")],
     /,
     *,
-    cut: HowToCut = Cut(),
-    common: Shared = Common(),
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,
 ) -> None:
     """Turn a recording (NWB, MATLAB, NumPy, HDF5, Phy or Kilosort folder) into trials.
 
@@ -141,15 +75,15 @@ def convert(
     """
     from undertow.experiments.commands import run_convert
 
-    _say(run_convert(source, out, cut, common))
+    say(run_convert(source, out, cut, common))
 
 
 def describe(
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
     /,
     *,
-    cut: HowToCut = Cut(),
-    common: Shared = Common(),  # noqa: ARG001 - every command takes these
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,  # noqa: ARG001 - every command takes these
 ) -> None:
     """What is in a recording, and what is suspicious about it.
 
@@ -160,7 +94,7 @@ def describe(
     """
     from undertow.experiments.commands import run_describe
 
-    _say(run_describe(source, cut))
+    say(run_describe(source, cut))
 
 
 def fit(
@@ -171,8 +105,8 @@ def fit(
     out: Path,
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
     settings: Settings = (),
-    cut: HowToCut = Cut(),
-    common: Shared = Common(),
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,
 ) -> None:
     """Fit a model, then infer, evaluate and report; go on if the run was interrupted.
 
@@ -198,9 +132,9 @@ def search(
     out: Path = Path("runs/search"),
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
     settings: Settings = (),
-    how: HowToSearch = How(),
-    cut: HowToCut = Cut(),
-    common: Shared = Common(),
+    how: HowToSearch = AS_PUBLISHED,
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,
 ) -> None:
     """Tune a model by a population of members (AutoLFADS), then infer, evaluate and report; go on if interrupted.
 
@@ -225,8 +159,8 @@ def infer(
     *,
     out: Path,
     samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    cut: HowToCut = Cut(),
-    common: Shared = Common(),
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,
 ) -> None:
     """Estimate rates, factors and inferred inputs of any trials of the same neurons.
 
@@ -240,7 +174,7 @@ def infer(
     """
     from undertow.experiments.commands import run_infer
 
-    _say(run_infer(run, source, out, samples, cut, common))
+    say(run_infer(run, source, out, samples, cut, common))
 
 
 def evaluate(
@@ -249,7 +183,7 @@ def evaluate(
     /,
     *,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    common: Shared = Common(),
+    common: Shared = EVERY,
 ) -> None:
     """The scores of a run, on its own trials or on others, beside the yardstick.
 
@@ -263,7 +197,7 @@ def evaluate(
     from undertow.experiments.commands import run_evaluate
 
     scores = run_evaluate(run, source, common)
-    _say(json.dumps(scores, indent=1)) if as_json else _show_scores(scores, run)
+    say(json.dumps(scores, indent=1)) if as_json else _show_scores(scores, run)
 
 
 def report(
@@ -271,7 +205,7 @@ def report(
     /,
     *,
     trials: Path | None = None,
-    common: Shared = Common(),
+    common: Shared = EVERY,
 ) -> None:
     """Make a run's estimate, scores and report again.
 
@@ -286,7 +220,7 @@ def report(
     _show_scores(run_report(run, trials, common), run)
 
 
-def doctor(*, common: Shared = Common()) -> None:
+def doctor(*, common: Shared = EVERY) -> None:
     """Versions, devices, caches: what to paste into a bug report.
 
     Example: undertow doctor
@@ -295,27 +229,30 @@ def doctor(*, common: Shared = Common()) -> None:
 
     facts = run_doctor(common)
     width = max(len(name) for name in facts)
-    _say("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
+    say("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
 
 
 COMMANDS = {
     command.__name__: command
     for command in (demo, simulate, convert, describe, fit, search, infer, evaluate, report, doctor)
 }
+COMMANDS |= {f"nlb {command.__name__}": command for command in nlb.COMMANDS}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exits 0; 1 with one sentence about what was wrong; 2 for wrong usage."""
     arguments = sys.argv[1:] if arguments is None else arguments
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
-    if name in ("-h", "--help"):
-        _say(_overview())
+    if name == "nlb":
+        name, rest = (f"nlb {rest[0]}", rest[1:]) if rest else ("nlb --help", [])
+    if name in ("-h", "--help", "nlb -h", "nlb --help"):
+        say(_overview("nlb " if name.startswith("nlb") else ""))
         return
     if name == "--version":
-        _say(_version())
+        say(_version())
         return
     if name not in COMMANDS:
-        _complain(f"There is no command '{name}'; {closest(name, COMMANDS)}")
+        complain(f"There is no command '{name}'; {closest(name, COMMANDS)}")
         sys.exit(2)
     try:
         tyro.cli(COMMANDS[name], prog=f"undertow {name}", args=rest)
@@ -342,28 +279,21 @@ def _version() -> str:
 def _fail(sentence: str, arguments: list[str]) -> NoReturn:
     if "--debug" in arguments or "--common.debug" in arguments:
         traceback.print_exc()
-    _complain(sentence)
+    complain(sentence)
     sys.exit(1)
 
 
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
-
-
-def _complain(sentence: str) -> None:
-    Console(file=sys.stderr, highlight=False, soft_wrap=True).print(f"undertow: {sentence}", markup=False)
-
-
-def _overview() -> str:
-    width = max(len(name) for name in COMMANDS)
+def _overview(beginning: str) -> str:
+    shown = {name: command for name, command in COMMANDS.items() if name.startswith(beginning)}
+    width = max(len(name) for name in shown)
     lines = [
-        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()
+        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in shown.items()
     ]
     return "\n".join(
         [
             "undertow: from recordings of many neurons to the dynamics underneath them",
             "",
-            "usage: undertow COMMAND ...        (undertow COMMAND --help explains it, with an example)",
+            f"usage: undertow {beginning}COMMAND ...        (undertow COMMAND --help explains it, with an example)",
             "",
             *lines,
         ]
@@ -373,13 +303,15 @@ def _overview() -> str:
 def _show_scores(scores: dict[str, Any], folder: Path) -> None:
     """A table of scores, the model beside the yardstick, one block a split."""
     for split, sides in scores["splits"].items():
-        _say(f"{split} trials{'':<24}{scores['model']:>12}{'smoothing':>12}")
+        say(f"{split} trials{'':<24}{scores['model']:>12}{'smoothing':>12}")
         for name, value in sides["model"].items():
             other = (sides.get("yardstick") or {}).get(name)
             if isinstance(value, (int, float)):
-                _say(
+                say(
                     f"  {name:<34}{value:>12.4f}"
                     + (f"{other:>12.4f}" if isinstance(other, (int, float)) else "")
                 )
-    _say(f"selected on {scores['selected_on']}")
-    _say(f"report: {folder / 'report.html'}")
+    say(f"selected on {scores['selected_on']}")
+    if "test_look" in scores:
+        say(f"test trials: {scores['test_look']}")
+    say(f"report: {folder / 'report.html'}")

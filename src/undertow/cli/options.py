@@ -1,0 +1,99 @@
+"""What commands share: groups of options, and how they speak."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+Names = tuple[str, ...]
+Settings = Annotated[Names, tyro.conf.arg(name="set", metavar="KEY=VALUE")]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every command takes."""
+
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Seed of everything random."""
+    quiet: bool = False
+    """Say nothing but the result."""
+    debug: bool = False
+    """Show where an error came from."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a source becomes trials."""
+
+    bin_width: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Seconds."""
+    align: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
+    """Column of the trial table with the times to align to."""
+    window: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="FROM TO")] = None
+    """Seconds around it, e.g. -0.25 0.45."""
+    table: Annotated[str | None, tyro.conf.arg(metavar="TABLE")] = None
+    """Interval table that holds the trials, by name or as a .csv file."""
+    behaviour: Annotated[Names, tyro.conf.arg(metavar="NAME")] = ()
+    """Series or variables to keep as behaviour."""
+    variable: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Variable with the counts, in files of arrays."""
+    condition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Variable or column with the condition of each trial."""
+    neurons: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Variable that lists the neurons to keep (MATLAB files)."""
+    chop: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Cut long trials into windows of so many seconds."""
+    overlap: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 0.0
+    """Seconds that neighbouring windows share."""
+    valid: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.2
+    """Share of trials for validation, where the source assigns none."""
+    test: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    """Share of trials for testing."""
+    split_by: Annotated[str, tyro.conf.arg(metavar="WAY")] = "random"
+    """'random', or 'blocked' to keep neighbouring trials together."""
+    hold_out: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    """Share of neurons that no encoder sees, to be predicted."""
+    forward: Annotated[int, tyro.conf.arg(metavar="BINS")] = 0
+    """Bins at the end of each trial to be forecast."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How to search; every other key is a setting, search.key=value."""
+
+    members: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Models trained side by side (20)."""
+    algorithm: Annotated[str | None, tyro.conf.arg(metavar="WAY")] = None
+    """'population' (population-based training), 'random' or 'single'."""
+    generations: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """At most so many generations (50)."""
+    ensemble: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
+    """Average the rates of the K best members (1)."""
+    space: Annotated[Names, tyro.conf.arg(metavar="KEY=RANGE")] = ()
+    """What moves: KEY=LOW:HIGH, KEY=LOW:HIGH:log, KEY=VALUE,VALUE or KEY=fixed."""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """Train on a Ray cluster: its address, 'auto' for this machine's, 'local' for workers on this machine alone."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """At most so many of Ray's workers; one a GPU, or one a machine, if not given."""
+
+
+Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]
+HowToCut = Annotated[Cut, tyro.conf.OmitArgPrefixes]
+HowToSearch = Annotated[How, tyro.conf.OmitArgPrefixes]
+
+EVERY, UNCUT, AS_PUBLISHED = Common(), Cut(), How()
+"""What holds where nothing is said."""
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def complain(sentence: str) -> None:
+    """Print what was wrong."""
+    Console(file=sys.stderr, highlight=False, soft_wrap=True).print(f"undertow: {sentence}", markup=False)
