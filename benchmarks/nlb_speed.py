@@ -1,11 +1,12 @@
 """Time and memory of preparing and scoring a data set of MC_Maze_Large's size, beside the reference implementation.
 
-    python benchmarks/nlb_speed.py [--python PATH] [--name mc_maze_large] [--scale 1] [--bin 5] [--repeats 3]
+    python benchmarks/nlb_speed.py [--python PATH] [--name mc_maze_large] [--scale 1] [--bin 5] [--repeats 3] [--alone]
 
 Both sides, each repeat in a process of its own and in turn: read the NWB files, make input tensors of the validation phase, the
 target with its PSTH, and the scores of one submission. Printed are seconds from the start of the process to its end, the peak of
 its resident memory (of its largest process, for the reference starts several), and their ratios: medians, smallest and largest.
---python is a Python that has nlb_tools from PyPI; otherwise an environment is made in a temporary folder.
+--alone leaves the reference out. --python is a Python that has nlb_tools from PyPI; otherwise an environment is made in a
+temporary folder.
 """
 
 import argparse
@@ -35,6 +36,7 @@ def main():
     parser.add_argument("--bin", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data", help="a folder that has the generated files already, or is to keep them")
+    parser.add_argument("--alone", action="store_true", help="without the reference")
     parser.add_argument("--once", help=argparse.SUPPRESS)  # a job of our side, in a process of its own
     arguments = parser.parse_args()
     if arguments.once:
@@ -42,8 +44,13 @@ def main():
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        reference = Reference(folder, arguments.python)
         job = job_of(arguments, folder)
+        if arguments.alone:
+            for _ in range(arguments.repeats):
+                side = ours(job)
+                print(f"{side['seconds']:.1f} s {side['peak']:.0f} MiB", flush=True)
+            return
+        reference = Reference(folder, arguments.python)
         rows = []
         for _ in range(arguments.repeats):
             rows.append((ours(job), reference.run([job])))

@@ -56,7 +56,7 @@ class GPFA(DirectConfig):
         ones = jnp.ones(data.neurons, jnp.float32)
         return GPFAModel(
             Parameters(zeros, jnp.sqrt(data.mean), ones, jnp.zeros(factors, jnp.float32)),
-            Linear(zeros, data.mean, data.mean),
+            Linear(zeros, jnp.asarray(data.mean), jnp.asarray(data.mean)),
             poisson_readout.empty(factors, data.neurons),
             jnp.zeros(data.neurons, bool),
             self.group(data.bin_width),
@@ -92,9 +92,9 @@ class GPFA(DirectConfig):
         parameters, score = expectation_maximisation(observations, factors, scale, self.iterations)
         say(f"GPFA with {factors} factors: {score:.4f} nats an entry of training trials")
         model, chosen = self._with_maps(data, parameters, seed)
-        selected_on = (
-            f"the likelihood of held-out neurons in {self.folds}-fold cross-validation over training trials"
-        )
+        selected_on = poisson_readout.words_of(data.held_out, self.folds)
+        if len(fitting) > 1:
+            selected_on += ", the number of factors on that of a left-out fold"
         chosen = {"selected_on": selected_on, "factors": factors, **chosen}
         return self.model_copy(update={"factors": factors}), model, chosen
 
@@ -112,7 +112,9 @@ class GPFA(DirectConfig):
         self, data: FitData, parameters: Parameters, seed: int
     ) -> tuple[GPFAModel, dict[str, float]]:
         """The model with its maps from factors to rates, and the penalties that were chosen for them."""
-        factors = np.asarray(_factors_of_trials(parameters, data.seen, self.group(data.bin_width)))
+        factors = np.asarray(
+            _factors_of_trials(parameters, jnp.asarray(data.seen, jnp.float32), self.group(data.bin_width))
+        )
         held_out = data.counts[:, :, data.held_out] if data.held_out.any() else data.counts
         rows = poisson_readout.rows_of(factors, held_out, ~data.forward)
         alpha, _ = poisson_readout.best_alpha(rows, self.alphas, folds=self.folds, seed=seed)
@@ -165,7 +167,7 @@ class GPFAModel(DirectModel):
 
 
 class Observations(NamedTuple):
-    """Square roots of grouped counts (trial, coarse, neuron), what was observed, and which trials begin another pattern of that."""
+    """Square roots of grouped counts (trial, coarse, neuron), what was observed, and which trials begin a pattern of that."""
 
     y: np.ndarray
     is_observed: np.ndarray
@@ -249,8 +251,6 @@ def linear_error(rows: poisson_readout.Rows, alpha: float, folds: int) -> float:
 
 @eqx.filter_jit
 def _factors_of_trials(
-    parameters: Parameters, seen: np.ndarray, group: int
+    parameters: Parameters, seen: Float[Array, "trial time neuron"], group: int
 ) -> Float[Array, "trial time factor"]:
-    return jax.vmap(lambda one: gpfa_inference.posterior_mean(parameters, one, group))(
-        jnp.asarray(seen, jnp.float32)
-    )
+    return jax.vmap(lambda one: gpfa_inference.posterior_mean(parameters, one, group))(seen)

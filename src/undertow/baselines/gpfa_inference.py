@@ -47,7 +47,7 @@ class Moments(NamedTuple):
 def coarse(
     seen: Float[Array, "time neuron"], group: int
 ) -> tuple[Float[Array, "coarse neuron"], Bool[Array, "coarse neuron"]]:
-    """Square roots of counts in groups of bins (what is missing in a group is taken to be like the rest), and what was observed."""
+    """Square roots of counts in groups of bins, and what was observed; a bin missing in a group is taken to be like the rest."""
     padded = jnp.pad(seen, ((0, -seen.shape[0] % group), (0, 0)), constant_values=jnp.nan)
     groups = padded.reshape(-1, group, seen.shape[1])
     is_observed = jnp.isfinite(groups)
@@ -80,7 +80,7 @@ def information(
     parameters: Parameters, y: Float[Array, "time neuron"], is_observed: Bool[Array, "time neuron"]
 ) -> tuple[Float[Array, "time factor factor"], Float[Array, "time factor"]]:
     """W and b = C' R^-1 (y - d) of each bin, over observed entries."""
-    weight = is_observed / parameters.noise[None]
+    weight = is_observed.astype(jnp.float32) / parameters.noise[None]
     scaled = weight[:, :, None] * parameters.loadings[None]
     residual = jnp.where(is_observed, y - parameters.offset[None], 0.0)
     return jnp.einsum("tnd,ne->tde", scaled, parameters.loadings), jnp.einsum("tnd,tn->td", scaled, residual)

@@ -106,6 +106,12 @@ def best_alpha(rows: Rows, alphas: Sequence[float], *, folds: int, seed: int = 0
     return best, scores[best] / max(np.nansum(rows.counts), 1.0)
 
 
+def words_of(held_out: np.ndarray, folds: int) -> str:
+    """What `best_alpha` selects on, as a clause."""
+    which = "held-out neurons" if held_out.any() else "all neurons"
+    return f"the likelihood of {which} in {folds}-fold cross-validation over training trials"
+
+
 def fold_of(trials: int, folds: int) -> np.ndarray:
     """(trial,) which fold each belongs to: every `folds`-th trial, so that slow drifts reach all of them."""
     return np.arange(trials) % folds

@@ -49,8 +49,8 @@ class PSTH(DirectConfig):
         self,
         data: FitData,
         *,
-        seed: int,
-        say: Callable[[str], None],  # noqa: ARG002 - nothing is drawn
+        seed: int,  # noqa: ARG002 - nothing is drawn
+        say: Callable[[str], None],
     ) -> tuple[PSTH, PSTHModel, dict[str, Any]]:
         """Choose the width and average.
 

@@ -1,7 +1,7 @@
-"""A switching linear dynamical system, fitted by variational Laplace-EM (Linderman et al. 2017; Zoltowski, Pillow and Linderman 2020).
+"""A switching linear dynamical system, fitted by variational Laplace-EM (Zoltowski, Pillow and Linderman 2020).
 
-The model, its symbols and its inference are in `slds_inference.py`, how it is learned in `slds_learning.py`. Rates of neurons that
-are seen are softplus(C x + d); those of held-out neurons Poisson regressions on the expected x, with a penalty chosen by
+The model, its symbols and its inference are in `slds_inference.py`, how it is learned in `slds_learning.py`. Rates of neurons
+that are seen are softplus(C x + d); those of held-out neurons Poisson regressions on the expected x, with a penalty chosen by
 cross-validation over trials. Bins after the last seen one follow the dynamics.
 """
 
@@ -71,7 +71,7 @@ class SLDS(DirectConfig):
             poisson_readout.empty(self.factors, len(data.held_out)),
             jnp.asarray(~data.held_out),
         )
-        factors = np.asarray(_factors_of_trials(model, data.seen))
+        factors = np.asarray(_factors_of_trials(model, jnp.asarray(data.seen, jnp.float32)))
         held_out = data.counts[:, :, data.held_out] if data.held_out.any() else data.counts
         rows = poisson_readout.rows_of(factors, held_out, ~data.forward)
         alpha, _ = poisson_readout.best_alpha(rows, self.alphas, folds=self.folds, seed=seed)
@@ -151,5 +151,7 @@ class SLDSModel(DirectModel):
 
 
 @eqx.filter_jit
-def _factors_of_trials(model: SLDSModel, seen: np.ndarray) -> Float[Array, "trial time factor"]:
-    return jax.lax.map(model.factors_of, jnp.asarray(seen, jnp.float32), batch_size=slds_learning.AT_ONCE)
+def _factors_of_trials(
+    model: SLDSModel, seen: Float[Array, "trial time neuron"]
+) -> Float[Array, "trial time factor"]:
+    return jax.lax.map(model.factors_of, seen, batch_size=slds_learning.AT_ONCE)

@@ -22,7 +22,9 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float
 
-STEP_SIZES = (1.0, 0.3)
+from undertow.baselines.chains import Chain, covariances, solved, times
+
+STEP_SIZES = (1.0, 0.3, 0.05)
 LARGEST_STEP = 5.0  # of any dimension in one Newton step
 NODES = ((-1.22474487, 0.29540898), (0.0, 1.18163590), (1.22474487, 0.29540898))
 """Of Gauss and Hermite, for the weight exp(-x^2)."""
@@ -80,21 +82,21 @@ def posterior(
     rounds: int,
     steps: int,
 ) -> Posterior:
-    """q(x) and q(z), from a first guess of the mean and of the states, by `rounds` of `steps` Newton steps and one pass of messages."""
+    """q(x) and q(z), from a first guess, by `rounds` of `steps` Newton steps and one pass of messages."""
     forms, logs = quadratics(parameters)
 
     def once(_, guess):
         mean, states = guess
         prior = _prior(parameters, forms, states, trial.is_inside)
         mean = _peak(parameters, trial, prior, mean, steps)
-        covariance, with_last, _ = _covariances(_precision(parameters, trial, prior, mean))
+        covariance, with_last, _ = covariances(_precision(parameters, trial, prior, mean))
         scores = _scores(forms, logs, mean, covariance, with_last, trial.is_inside)
         return mean, messages(parameters, scores)[0]
 
     mean, states = jax.lax.fori_loop(0, rounds - 1, once, (mean, states))
     prior = _prior(parameters, forms, states, trial.is_inside)
     mean = _peak(parameters, trial, prior, mean, steps)
-    covariance, with_last, log_determinant = _covariances(_precision(parameters, trial, prior, mean))
+    covariance, with_last, log_determinant = covariances(_precision(parameters, trial, prior, mean))
     scores = _scores(forms, logs, mean, covariance, with_last, trial.is_inside)
     states, pairs, evidence = messages(parameters, scores)
     bound = (
@@ -152,15 +154,7 @@ def messages(
     return states, jnp.exp(joint - evidence).sum(axis=0), evidence
 
 
-class _Prior(NamedTuple):
-    """-1/2 x' J x + h' x: J by its diagonal blocks and those below them (the first of which is not used)."""
-
-    diagonal: Float[Array, "time factor factor"]
-    below: Float[Array, "time factor factor"]
-    linear: Float[Array, "time factor"]
-
-
-def _prior(parameters, forms, states, is_inside) -> _Prior:
+def _prior(parameters, forms, states, is_inside) -> Chain:
     """What the dynamics, averaged over q(z), and the first bin's density say of x."""
     factors = parameters.drift.shape[1]
     used = is_inside.at[0].set(False).astype(jnp.float32)
@@ -171,18 +165,9 @@ def _prior(parameters, forms, states, is_inside) -> _Prior:
     diagonal = mixed[:, here, here] + following[:, last, last]
     diagonal = diagonal + jnp.where(is_inside, 0.0, 1.0)[:, None, None] * jnp.eye(factors)[None]
     linear = -mixed[:, here, -1] - following[:, last, -1]
-    return _Prior(
+    return Chain(
         diagonal.at[0].add(first), mixed[:, here, last], linear.at[0].add(first @ parameters.first_mean)
     )
-
-
-def _times(prior: _Prior, mean):
-    """J x."""
-    below = jnp.einsum("tij,tj->ti", prior.below[1:], mean[:-1])
-    above = jnp.einsum("tij,ti->tj", prior.below[1:], mean[1:])
-    zero = jnp.zeros_like(mean[:1])
-    product = jnp.einsum("tij,tj->ti", prior.diagonal, mean)
-    return product + jnp.concatenate([zero, below]) + jnp.concatenate([above, zero])
 
 
 def likelihood(
@@ -200,7 +185,7 @@ def likelihood(
     return tuple(part * trial.is_observed for part in (value, first, jnp.maximum(curvature, 0.0)))
 
 
-def _with_curvature(parameters, prior, curvature) -> _Prior:
+def _with_curvature(parameters, prior, curvature) -> Chain:
     """J with minus the curvature of the likelihood added."""
     added = jnp.einsum(
         "tn,nde->tde", curvature, parameters.loadings[:, :, None] * parameters.loadings[:, None, :]
@@ -208,7 +193,7 @@ def _with_curvature(parameters, prior, curvature) -> _Prior:
     return prior._replace(diagonal=prior.diagonal + added)
 
 
-def _precision(parameters, trial, prior, mean) -> _Prior:
+def _precision(parameters, trial, prior, mean) -> Chain:
     """That of q(x)."""
     return _with_curvature(parameters, prior, likelihood(log_rates_of(parameters, mean), trial)[2])
 
@@ -219,11 +204,11 @@ def _peak(parameters, trial, prior, mean, steps):
     def step(_, mean):
         centre = log_rates_of(parameters, mean)
         value, slope, curvature = likelihood(centre, trial)
-        pulled = _times(prior, mean)
+        pulled = times(prior, mean)
         gradient = slope @ parameters.loadings + prior.linear - pulled
-        direction = _solved(_with_curvature(parameters, prior, curvature), gradient)
+        direction = solved(_with_curvature(parameters, prior, curvature), gradient)
         direction = jnp.clip(direction, -LARGEST_STEP, LARGEST_STEP)
-        moved, turned = direction @ parameters.loadings.T, _times(prior, direction)
+        moved, turned = direction @ parameters.loadings.T, times(prior, direction)
 
         def gain(size):
             rise = likelihood(centre + size * moved, trial)[0].sum() - value.sum()
@@ -234,61 +219,6 @@ def _peak(parameters, trial, prior, mean, steps):
         return mean + jnp.array((0.0, *STEP_SIZES), mean.dtype)[best] * direction
 
     return jax.lax.fori_loop(0, steps, step, mean)
-
-
-def _eliminated(precision: _Prior):
-    """Cholesky factors of the pivots of block elimination, and the multipliers."""
-
-    def step(before, blocks):
-        diagonal, below = blocks
-        multiplier = cho_solve((before, True), below.T).T
-        now = jnp.linalg.cholesky(diagonal - multiplier @ below.T)
-        return now, (now, multiplier)
-
-    first = jnp.linalg.cholesky(precision.diagonal[0])
-    _, (roots, multipliers) = jax.lax.scan(step, first, (precision.diagonal[1:], precision.below[1:]))
-    return jnp.concatenate([first[None], roots]), multipliers
-
-
-def _solved(precision: _Prior, right):
-    """J^-1 times a vector of each bin."""
-    roots, multipliers = _eliminated(precision)
-
-    def down(before, blocks):
-        value, multiplier = blocks
-        now = value - multiplier @ before
-        return now, now
-
-    _, reduced = jax.lax.scan(down, right[0], (right[1:], multipliers))
-    scaled = jax.vmap(lambda root, value: cho_solve((root, True), value))(
-        roots, jnp.concatenate([right[:1], reduced])
-    )
-
-    def up(after, blocks):
-        value, multiplier = blocks
-        now = value - multiplier.T @ after
-        return now, now
-
-    _, solved = jax.lax.scan(up, scaled[-1], (scaled[:-1], multipliers), reverse=True)
-    return jnp.concatenate([solved, scaled[-1:]])
-
-
-def _covariances(precision: _Prior):
-    """The blocks of J^-1 on the diagonal and below it (the first is zero), and log det J."""
-    roots, multipliers = _eliminated(precision)
-    identity = jnp.eye(roots.shape[1])
-    inverses = jax.vmap(lambda root: cho_solve((root, True), identity))(roots)
-
-    def up(after, blocks):
-        inverse, multiplier = blocks
-        below = -after @ multiplier
-        now = inverse - multiplier.T @ below
-        return now, (0.5 * (now + now.T), below)
-
-    _, (covariances, below) = jax.lax.scan(up, inverses[-1], (inverses[:-1], multipliers), reverse=True)
-    covariances = jnp.concatenate([covariances, inverses[-1:]])
-    log_determinant = 2 * jnp.log(jnp.diagonal(roots, axis1=1, axis2=2)).sum()
-    return covariances, jnp.concatenate([jnp.zeros_like(below[:1]), below]), log_determinant
 
 
 def second_moments(

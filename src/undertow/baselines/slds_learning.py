@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow.baselines import slds_inference
+from undertow.baselines.clusters import clusters
 from undertow.baselines.slds_inference import Parameters, Posterior, Trial
 from undertow.evaluation.smoothing import smooth
 
@@ -76,7 +77,7 @@ def beginning(
     _, directions = np.linalg.eigh(flat.T @ flat)
     courses = centred @ directions[:, ::-1][:, :factors]
     courses /= np.maximum(courses.std(axis=(0, 1)), 1e-6)
-    members = _clusters(courses.reshape(-1, factors), states, seed).reshape(courses.shape[:2])
+    members = clusters(courses.reshape(-1, factors), states, seed=seed).reshape(courses.shape[:2])
     weights = 0.1 / states + 0.9 * np.eye(states)[members]
     guess = Guess(jnp.asarray(courses, jnp.float32), jnp.asarray(weights, jnp.float32))
     parameters = still(seen, states, factors)
@@ -265,29 +266,3 @@ def _fitted_dynamics(parameters: Parameters, trials: Trial, guess: Guess) -> Par
 def _none(mean):
     """A covariance of zero in every bin."""
     return jnp.zeros((*mean.shape, mean.shape[1]))
-
-
-def _clusters(points: np.ndarray, count: int, seed: int, rounds: int = 20) -> np.ndarray:
-    """Which of `count` clusters each point belongs to (Lloyd's algorithm; far points as first centres)."""
-    rng = np.random.default_rng(seed)
-    centres = points[rng.integers(len(points), size=1)]
-    while len(centres) < count:
-        nearest = _distances(points, centres).min(axis=1)
-        total = nearest.sum()
-        chance = nearest / total if total > 0 else None
-        centres = np.concatenate([centres, points[rng.choice(len(points), size=1, p=chance)]])
-    for _ in range(rounds):
-        members = _distances(points, centres).argmin(axis=1)
-        centres = np.stack(
-            [
-                points[members == one].mean(axis=0) if (members == one).any() else centre
-                for one, centre in enumerate(centres)
-            ]
-        )
-    return _distances(points, centres).argmin(axis=1)
-
-
-def _distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(point, centre) squared."""
-    squares = (points**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)[None]
-    return np.maximum(squares - 2 * points @ centres.T, 0.0)

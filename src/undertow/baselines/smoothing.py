@@ -22,7 +22,7 @@ from pydantic import Field
 from undertow.baselines import poisson_readout
 from undertow.baselines.poisson_readout import PoissonReadout, Rows
 from undertow.evaluation.likelihood import mean_counts
-from undertow.evaluation.smoothing import smooth
+from undertow.evaluation.smoothing import best_width, smooth
 from undertow.models.base import DataSummary, DirectConfig, DirectModel, FitData, through_last
 
 FLOOR = 1e-4  # added before the logarithm
@@ -49,21 +49,15 @@ class Smoothing(DirectConfig):
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> SmoothingModel:  # noqa: ARG002
         """Smoothing before it is fitted: every unseen neuron has the rate 1."""
         readout = poisson_readout.empty(data.neurons, data.neurons)
-        return SmoothingModel(jnp.float32(1.0), jnp.zeros(data.neurons, bool), data.mean, readout, readout)
+        return SmoothingModel(
+            jnp.float32(1.0), jnp.zeros(data.neurons, bool), jnp.asarray(data.mean), readout, readout
+        )
 
     def fit(
         self, data: FitData, *, seed: int, say: Callable[[str], None]
     ) -> tuple[Smoothing, SmoothingModel, dict[str, Any]]:
         """Choose width and penalty, and fit the regressions."""
-        scores = {}
-        for width in self.widths:
-            features = features_of(data, width)
-            targets = data.counts[:, :, data.held_out] if data.held_out.any() else data.counts
-            rows = poisson_readout.rows_of(features, targets, ~data.forward)
-            alpha, score = poisson_readout.best_alpha(rows, self.alphas, folds=self.folds, seed=seed)
-            scores[width, alpha] = score
-            say(f"smoothing by {1e3 * width:g} ms: {score:.4f} nats a spike with a penalty of {alpha:g}")
-        width, alpha = max(scores, key=scores.__getitem__)
+        width, alpha, selected_on = self._chosen(data, seed, say)
         features = features_of(data, width)
         rows = poisson_readout.rows_of(features, data.counts, ~data.forward)
         readout = poisson_readout.fit(rows, alpha=alpha, wanted=data.held_out, seed=seed)
@@ -77,10 +71,28 @@ class Smoothing(DirectConfig):
             readout,
             forward,
         )
-        selected_on = (
-            f"the likelihood of held-out neurons in {self.folds}-fold cross-validation over training trials"
-        )
         return self, model, {"selected_on": selected_on, "width": width, "alpha": alpha}
+
+    def _chosen(self, data: FitData, seed: int, say: Callable[[str], None]) -> tuple[float, float, str]:
+        """The width (s), the penalty, and what they were selected on; a bin's neighbours where no neuron is held out."""
+        if not data.held_out.any():
+            bins = [max(width / data.bin_width, SMALLEST_WIDTH) for width in self.widths]
+            best = best_width(data.seen[:, ~data.forward], bins)
+            alpha = sorted(self.alphas)[len(self.alphas) // 2]
+            return (
+                self.widths[bins.index(best)],
+                alpha,
+                "the error of each bin's prediction from its neighbours",
+            )
+        scores = {}
+        for width in self.widths:
+            rows = poisson_readout.rows_of(
+                features_of(data, width), data.counts[:, :, data.held_out], ~data.forward
+            )
+            alpha, score = poisson_readout.best_alpha(rows, self.alphas, folds=self.folds, seed=seed)
+            scores[width, alpha] = score
+            say(f"smoothing by {1e3 * width:g} ms: {score:.4f} nats a spike with a penalty of {alpha:g}")
+        return *max(scores, key=scores.__getitem__), poisson_readout.words_of(data.held_out, self.folds)
 
 
 class SmoothingModel(DirectModel):

@@ -113,7 +113,7 @@ def fit(
     Example: undertow fit lfads trials.nc --out runs/first --set lfads.factors=20 training.epochs=300
 
     Args:
-        model: lfads.
+        model: lfads; or a baseline: smoothing, gpfa, slds, psth.
         source: Trials, or any source that convert takes.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.

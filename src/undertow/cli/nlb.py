@@ -100,7 +100,7 @@ def baselines(
         name: The data set.
         trials: Its prepared trials; NAME.nc if not given.
         target: The targets to score against; NAME_val_target.h5 beside the trials if not given.
-        out: Each baseline's run is kept in this folder, as NAME-MODEL.
+        out: Each baseline's run is kept in this folder, as NAME-MODEL (NAME_20-MODEL at 20 ms).
         models: Which baselines.
         beside: Finished runs to show in the same table.
         extras: Also few-shot co-smoothing and cycle consistency.

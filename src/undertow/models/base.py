@@ -172,11 +172,11 @@ class ModelConfig(Configuration):
 
 
 class DirectConfig(ModelConfig):
-    """The choices of a model with a `fit` of its own, in place of epochs of gradient steps; there is nothing for a search to move."""
+    """The choices of a model with a `fit` of its own, in place of epochs of gradient steps, and nothing for a search to move."""
 
     weights: ClassVar[dict[str, float]] = {}
     space: ClassVar[dict[str, Range]] = {}
-    observation: Literal["poisson"] = "poisson"
+    observation: Literal["poisson"] = Field("poisson", description="How counts scatter around the rates")
 
     @abstractmethod
     def fit(

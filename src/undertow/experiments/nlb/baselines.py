@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+import xarray as xr
+
 from undertow.data import store
 from undertow.data.nlb.table import DataSet
 from undertow.evaluation import nlb
@@ -43,14 +46,17 @@ def compare(
     aims, facts = scoring.target_of(target, row.group(bin_width))
     phase = scoring.phase_of(facts)
     fitted = {str(folder): open_run(folder) for folder in beside}
+    rows, remarks = [], []
+    if "psth" in models and not _knows_conditions(trials, phase):
+        models = tuple(model for model in models if model != "psth")
+        remarks.append("psth is left out: the conditions of the evaluated trials are not known.")
     for model in models:
-        folder = out / f"{row.name}-{model}"
+        folder = out / f"{row.group(bin_width)}-{model}"
         recipe = recipes.from_document({"model": model, "seed": seed, **published_settings(row, model)})
         listener.say(f"{model}: {folder}")
         if not (folder / "scores.json").exists():
             pipeline.run(recipe, trials, folder, source=path, listener=listener)
         fitted[model] = open_run(folder)
-    rows, remarks = [], []
     for name, run in fitted.items():
         estimate = submission.estimate_of(run, pipeline.trials_of(run, trials))
         scores = nlb.score(aims, submission.rates_of(estimate, trials, phase), bin_width=bin_width)
@@ -72,6 +78,11 @@ def published_settings(row: DataSet, model: str) -> dict[str, dict]:
         "gpfa": {"gpfa": {"factors": row.gpfa}},
         "slds": {"slds": {"states": states, "factors": dimensions}},
     }.get(model, {})
+
+
+def _knows_conditions(trials: xr.Dataset, phase: str) -> bool:
+    evaluated = np.isin(trials.split.values.astype(str), submission.PHASES[phase][1])
+    return "condition" in trials.coords and bool((trials.condition.values[evaluated] >= 0).all())
 
 
 def _noted(run: Fitted, target: dict, scores: dict[str, float]) -> looks.Before:

@@ -6,14 +6,14 @@ import xarray as xr
 
 from undertow.data import store
 from undertow.data.nlb import download, generate, input_tensors, prepare, tensor_files
-from undertow.data.nlb.table import BIN_WIDTHS, data_set
+from undertow.data.nlb.table import BIN_WIDTHS, DataSet, data_set
 from undertow.experiments import cache
 from undertow.experiments.commands import Common
 from undertow.experiments.fitted import open_run
 from undertow.experiments.nlb import baselines, scoring, submission
 from undertow.experiments.nlb.results import Scored, Table
 from undertow.experiments.progress import Listener
-from undertow.vocabulary import UndertowError
+from undertow.vocabulary import SPLITS, UndertowError
 
 
 def run_download(name: str, out: Path, _: Common) -> str:
@@ -46,25 +46,26 @@ def run_prepare(
     out = Path(f"{row.name}.nc") if out is None else out
     trials = prepare.prepare(name, source, bin_width=bin_width)
     store.save(trials, out)
-    group, path = row.group(bin_width), out.with_name(f"{row.name}_val_target.h5")
+    sentence, facts = _sizes(row, trials), {"phase": "val", "source": trials.attrs["nlb_source"]}
+    del trials  # of a long session they are large, and the targets need room
+    written = [out, out.with_name(f"{row.name}_val_target.h5")]
     target = prepare.target(name, source, phase="val", bin_width=bin_width)
-    tensor_files.write_targets(
-        path, {group: target}, facts={"phase": "val", "source": trials.attrs["nlb_source"]}
-    )
-    written = [out, path]
+    tensor_files.write_targets(written[1], {row.group(bin_width): target}, facts=facts)
     if tensors is not None:
         # the windows of DMFC_RSG are jittered otherwise in the test phase
-        anew = tensors == "test" and row.is_timed
-        of_phase = prepare.prepare(name, source, bin_width=bin_width, phase=tensors) if anew else trials
+        of_phase = prepare.prepare(name, source, bin_width=bin_width, phase=tensors)
         written += _write_tensors(of_phase, out.with_name(f"{row.name}_{tensors}"), tensors)
-    sizes = {
-        split: int((trials.split.values.astype(str) == split).sum()) for split in ("train", "valid", "test")
-    }
+    return f"{sentence} Wrote {', '.join(map(str, written))}."
+
+
+def _sizes(row: DataSet, trials: xr.Dataset) -> str:
+    splits = trials.split.values.astype(str)
+    sizes = {split: int((splits == split).sum()) for split in SPLITS}
+    held_out, forward = int(trials.held_out.values.sum()), int(trials.forward.values.sum())
     return (
         f"{row.title}: {sizes['train']} training, {sizes['valid']} validation and {sizes['test']} test trials, "
-        f"{int((~trials.held_out.values).sum())} held-in and {int(trials.held_out.values.sum())} held-out neurons, "
-        f"{int((~trials.forward.values).sum())} + {int(trials.forward.values.sum())} bins of {bin_width * 1e3:g} ms. "
-        f"Wrote {', '.join(map(str, written))}."
+        f"{trials.sizes['neuron'] - held_out} held-in and {held_out} held-out neurons, {trials.sizes['time'] - forward} + "
+        f"{forward} bins of {trials.attrs['bin_width'] * 1e3:g} ms."
     )
 
 
