@@ -103,7 +103,10 @@ def main() -> None:
 
 def recipe_page() -> str:
     """Every key of every section, with its default and meaning."""
-    sections = {config.section: config for config in (*MODELS.values(), *SECTIONS.values(), Search, *BASELINES.values())}
+    sections = {
+        config.section: config
+        for config in (*MODELS.values(), *SECTIONS.values(), Search, *BASELINES.values())
+    }
     parts = [section_of_recipe(name, config) for name, config in sections.items()]
     return _page(
         "Recipes",

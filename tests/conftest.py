@@ -14,7 +14,8 @@ os.environ.setdefault(
 os.environ.setdefault("MPLBACKEND", "agg")
 
 HOOK = install_import_hook(
-    ["undertow.components", "undertow.models", "undertow.baselines", "undertow.training", "undertow.search"], "beartype.beartype"
+    ["undertow.components", "undertow.models", "undertow.baselines", "undertow.training", "undertow.search"],
+    "beartype.beartype",
 )
 
 

@@ -94,7 +94,9 @@ def test_a_journal_keeps_its_looks_and_leaves_nothing_half_written(tmp_path):
 
 def test_arrays_are_told_apart():
     one = {"a": np.zeros((2, 3), np.float32)}
-    assert looks.fingerprint_of_arrays(one) == looks.fingerprint_of_arrays({"a": np.zeros((2, 3), np.float32)})
+    assert looks.fingerprint_of_arrays(one) == looks.fingerprint_of_arrays(
+        {"a": np.zeros((2, 3), np.float32)}
+    )
     others = ({"a": np.zeros((3, 2), np.float32)}, {"b": one["a"]}, {"a": one["a"] + 1}, {"a": [*one["a"]]})
     names = {looks.fingerprint_of_arrays(arrays) for arrays in (one, *others)}
     assert len(names) == 5

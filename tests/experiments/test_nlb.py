@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import undertow as ut
+from undertow.cli import main
 from undertow.data import store
 from undertow.data.nlb import tensor_files
 from undertow.evaluation import nlb
@@ -199,3 +200,82 @@ def test_an_estimate_that_is_not_of_these_weights_is_made_again(run, maze, tmp_p
     path.unlink()
     np.testing.assert_array_equal(submission.estimate_of(run, maze).rates.values, before)
     path.write_bytes(content)
+
+
+def test_baselines_stand_beside_other_runs(place, maze, run):
+    arguments = (
+        NAME,
+        place / f"{NAME}.nc",
+        None,
+        place / "runs",
+        ("smoothing", "psth"),
+        (run.folder,),
+        COMMON,
+    )
+    table = commands.run_baselines(*arguments, with_extras=True)
+    scores = {row.name: row.scores for row in table.rows}
+    assert set(scores) == {"smoothing", "psth", str(run.folder)}
+    assert [row.scores["co-bps"] for row in table.rows] == sorted(
+        (one["co-bps"] for one in scores.values()), reverse=True
+    )
+    aims = tensor_files.read_targets(place / f"{NAME}_val_target.h5")[f"{NAME}_20"]
+    smoothing = ut.open(place / "runs" / f"{NAME}_20-smoothing")
+    own = nlb.score(aims, submission.rates_of(smoothing.infer(maze), maze, "val"))
+    assert own.items() <= scores["smoothing"].items()
+    assert "few-shot co-bps" in scores["psth"]
+    written = (smoothing.folder / "model.safetensors").stat().st_mtime_ns
+    assert (
+        commands.run_baselines(*arguments, with_extras=False).rows[0].scores["co-bps"]
+        == table.rows[0].scores["co-bps"]
+    )
+    assert (smoothing.folder / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_baselines_on_test_targets_are_looks(place):
+    target = place / "nwb" / f"{NAME}_test_target.h5"
+    arguments = (NAME, place / f"{NAME}.nc", target, place / "looked", ("smoothing", "psth"), (), COMMON)
+    table = commands.run_baselines(*arguments, with_extras=False)
+    assert [row.name for row in table.rows] == ["smoothing"]
+    assert any("psth is left out" in remark for remark in table.remarks)
+    lines = (place / "looked" / f"{NAME}_20-smoothing" / looks.NAME).read_text().splitlines()
+    assert json.loads(lines[-1])["scores"] == table.rows[0].scores
+    again = commands.run_baselines(*arguments, with_extras=False)
+    assert any("Not a first look" in remark for remark in again.remarks)
+
+
+def test_a_baseline_does_not_depend_on_test_trials(maze, tmp_path):
+    from undertow.baselines import BASELINES
+
+    spoiled = maze.copy(deep=True)
+    spoiled.counts.values[(maze.split == "test").values] = 50.0
+    weights = [
+        (
+            ut.fit(BASELINES["smoothing"](), trials, out=tmp_path / name, quiet=True).folder
+            / "model.safetensors"
+        ).read_bytes()
+        for name, trials in (("one", maze), ("two", spoiled))
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_trials_of_another_data_set_are_refused(place, tmp_path):
+    with pytest.raises(UndertowError, match="not mc_rtt"):
+        commands.run_baselines(
+            "mc_rtt", place / f"{NAME}.nc", None, tmp_path, ("smoothing",), (), COMMON, with_extras=False
+        )
+
+
+def test_the_command_line_goes_the_whole_way(place, run, tmp_path, capsys):
+    out, target = tmp_path / "sub.h5", place / "nwb" / f"{NAME}_test_target.h5"
+    main(["nlb", "submit", str(run.folder), "--out", str(out)])
+    main(["nlb", "score", str(out), "--target", str(target), "--json"])
+    printed = capsys.readouterr().out
+    document = json.loads(printed[printed.index("{") :])
+    assert set(document) == {"result", "looks", "tables"}
+    with pytest.raises(SystemExit) as left:
+        main(["nlb", "score", str(tmp_path / "nothing.h5"), "--target", str(target)])
+    assert left.value.code == 1
+    with pytest.raises(SystemExit) as left:
+        main(["nlb", "prepar"])
+    assert left.value.code == 2
+    assert "did you mean 'nlb prepare'" in capsys.readouterr().err

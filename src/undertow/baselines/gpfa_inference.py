@@ -162,16 +162,19 @@ def moments(
             lower.transpose(0, 2, 1)
         )
         pulled = solve_triangular(cholesky, transposed.reshape(size, size), lower=True)
-        return pulled.reshape(size, factors, count), log_determinant
+        half = pulled.reshape(size, factors, count)
+        over_factors = jnp.einsum("ndt,net->tde", half, half)
+        return half, over_factors, jnp.einsum("ndt,nds->dts", half, half), log_determinant
 
     def add(carry, trial):
-        sums, half, log_determinant = carry
+        sums, of_pattern = carry
         y, is_observed, is_another = trial
         w, b = information(parameters, y, is_observed)
-        half, log_determinant = jax.lax.cond(is_another, solve, lambda _: (half, log_determinant), w)
+        of_pattern = jax.lax.cond(is_another, solve, lambda _: of_pattern, w)
+        half, over_factors, over_time, log_determinant = of_pattern
         mean = jnp.einsum("ndt,n->td", half, jnp.einsum("ndt,td->n", half, b))
-        over_factors = jnp.einsum("ndt,net->tde", half, half) + mean[:, :, None] * mean[:, None, :]
-        over_time = jnp.einsum("ndt,nds->dts", half, half) + jnp.einsum("td,sd->dts", mean, mean)
+        over_factors = over_factors + mean[:, :, None] * mean[:, None, :]
+        over_time = over_time + jnp.einsum("td,sd->dts", mean, mean)
         xx = jnp.zeros((count, factors + 1, factors + 1)).at[:, :-1, :-1].set(over_factors)
         xx = xx.at[:, -1, :-1].set(mean).at[:, :-1, -1].set(mean).at[:, -1, -1].set(1.0)
         observed = is_observed.astype(jnp.float32)
@@ -186,7 +189,7 @@ def moments(
             over_time,
             -0.5 * (fit + noise + log_determinant),
         )
-        return (jax.tree.map(jnp.add, sums, new), half, log_determinant), None
+        return (jax.tree.map(jnp.add, sums, new), of_pattern), None
 
     rows = factors + 1
     zeros = Moments(
@@ -196,8 +199,9 @@ def moments(
         jnp.zeros((factors, count, count)),
         jnp.zeros(()),
     )
-    start = zeros, jnp.zeros((factors * count, factors, count)), jnp.zeros(())
-    (sums, _, _), _ = jax.lax.scan(add, start, (y, is_observed, is_another))
+    w = jnp.zeros((count, factors, factors))
+    of_pattern = jax.tree.map(lambda part: jnp.zeros(part.shape), jax.eval_shape(solve, w))
+    (sums, _), _ = jax.lax.scan(add, (zeros, of_pattern), (y, is_observed, is_another))
     return sums._replace(kernel=sums.kernel / y.shape[0])
 
 
