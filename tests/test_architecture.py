@@ -58,7 +58,7 @@ DOORS = {
     "matplotlib": ("report",),
     "jinja2": ("report",),
     "sklearn": ("evaluation",),
-    "threadpoolctl": ("evaluation",),
+    "threadpoolctl": ("evaluation", "experiments"),
     "rich": ("cli", "experiments.progress"),
     "tyro": ("cli",),
     "tomli_w": ("experiments.recipe",),

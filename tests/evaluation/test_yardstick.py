@@ -168,3 +168,14 @@ def test_macaque_reaching_is_predicted_as_well_as_published(seed, published):
 
     assert score([0.04]) == pytest.approx(published, abs=0.006)
     assert score(None) > published - 0.006
+
+
+def test_a_bin_without_spikes_in_training_is_not_taken_for_impossible():
+    """Few trials of rare spikes: most forward bins of most neurons are empty in training, and the forecast is near the mean."""
+    generator = np.random.default_rng(4)
+    counts = generator.poisson(0.05, (40, 60, 30)).astype(np.float32)
+    forward, split = np.arange(60) >= 40, np.where(np.arange(40) < 20, "train", "valid")
+    estimate = yardstick(as_trials(counts, bin_width=0.005, forward=forward, split=split))
+    rates = estimate.rates.values[20:] * 0.005
+    assert (counts[:20, 40:].sum(axis=0) == 0).any()
+    assert forward_prediction(rates, counts[20:].astype(float), forward=forward) > -0.15

@@ -60,7 +60,14 @@ def fit(
     return PoissonRegressions(centre, scale, weights.T, intercept, mean)
 
 
-def validated_log_likelihood(features: np.ndarray, counts: np.ndarray, *, alpha: float, folds: int) -> float:
+def validated_log_likelihood(
+    features: np.ndarray,
+    counts: np.ndarray,
+    *,
+    alpha: float,
+    folds: int,
+    exposure: np.ndarray | None = None,
+) -> float:
     """The log-likelihood (without its constant) of each block of rows, fitted on the other blocks.
 
     Args:
@@ -68,12 +75,15 @@ def validated_log_likelihood(features: np.ndarray, counts: np.ndarray, *, alpha:
         counts: (row, neuron), NaN = not observed.
         alpha: the penalty.
         folds: how many blocks of consecutive rows.
+        exposure: (row, neuron), as for `fit`.
     """
     total = 0.0
     rows = np.arange(len(features))
+    exposed = np.ones(counts.shape) if exposure is None else exposure
     for left_out in np.array_split(rows, folds):
         others = np.delete(rows, left_out)
-        expected = fit(features[others], counts[others], alpha=alpha)(features[left_out])
+        fitted = fit(features[others], counts[others], alpha=alpha, exposure=exposed[others])
+        expected = fitted(features[left_out]) * np.where(exposed[left_out] > 0, exposed[left_out], np.nan)
         total += np.nansum(counts[left_out] * np.log(expected) - expected + 0 * counts[left_out])
     return float(total)
 

@@ -5,7 +5,7 @@
   is the fair comparison.
 * Held-out neurons: one Poisson regression each on ln(1 + smoothed count / mean count) of the neurons that
   are seen.
-* Bins to be forecast: the mean count of that bin over training trials, times the ratio to it that a Poisson
+* Bins to be forecast: the smoothed mean count of that bin over training trials, times the ratio to it that a Poisson
   regression for each neuron expects after the last seen bin of the trial.
 
 Everything is chosen and fitted on training trials: the width for the neurons that are seen by predicting each
@@ -29,6 +29,8 @@ from undertow.vocabulary import COUNTS_AXES, ESTIMATE_SCHEMA, UndertowError
 WIDTHS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.4)  # seconds; those under half a bin are left out
 WIDTHS_IN_BINS = (1, 2, 4)
 ALPHAS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)
+PROFILE_WIDTH = 0.05  # seconds, of the Gaussian over each bin's mean count
+FORWARD_ALPHAS = (1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
 ENTRIES_TO_CHOOSE = 400_000  # entries of the features from which width and penalty are chosen
 NEURONS_TO_CHOOSE = 12  # held-out neurons for which they are chosen
@@ -223,21 +225,43 @@ def _regress_forward(
         return
     last = np.flatnonzero(~forward)[-1]
     targets = trials.counts.values[fitting][:, forward]
-    profile = _profile(targets)
+    profile = _profile(targets, PROFILE_WIDTH / float(trials.attrs["bin_width"]))
     observed = ~np.isnan(targets)
     exposure = (observed * profile).sum(axis=1)
     totals = np.where(observed.any(axis=1), np.nansum(targets, axis=1), np.nan)
     inputs = features(seen[fitting])[:, last]
-    regressions = poisson_regression.fit(inputs, totals, alpha=alpha, exposure=exposure)
+    penalty = _forward_penalty(inputs, totals, exposure, alpha)
+    regressions = poisson_regression.fit(inputs, totals, alpha=penalty, exposure=exposure)
     for part in chunks(seen.shape):
         ratio = regressions(features(seen[part])[:, last])
         rates[part][:, forward] = ratio[:, None] * profile
 
 
-def _profile(counts: np.ndarray) -> np.ndarray:
-    """(time, neuron) mean count of each bin over trials; the neuron's mean where a bin was never observed."""
-    mean = mean_counts(counts.reshape(len(counts), -1)).reshape(counts.shape[1:])
-    return np.nan_to_num(np.where(np.isnan(mean), mean_counts(counts), mean))
+def _forward_penalty(inputs: np.ndarray, totals: np.ndarray, exposure: np.ndarray, alpha: float) -> float:
+    """The penalty of forecasts: each trial gives them one row only, so they may need a much larger one than `alpha`."""
+    if len(inputs) < 2 * FOLDS:
+        return max(FORWARD_ALPHAS)
+    neurons = np.flatnonzero(np.nansum(totals, axis=0) > 0)
+    neurons = neurons[np.linspace(0, len(neurons) - 1, min(len(neurons), NEURONS_TO_CHOOSE)).astype(int)]
+
+    def score(penalty: float) -> float:
+        return poisson_regression.validated_log_likelihood(
+            inputs, totals[:, neurons], alpha=penalty, folds=FOLDS, exposure=exposure[:, neurons]
+        )
+
+    return max((alpha, *(one for one in FORWARD_ALPHAS if one > alpha)), key=score)
+
+
+def _profile(counts: np.ndarray, width: float) -> np.ndarray:
+    """(time, neuron) mean count of each bin over trials, smoothed by `width` bins, with one trial of the neuron's mean among them.
+
+    So a bin in which no spike happened to fall is not taken for impossible; nor is a neuron, which has half a spike at least.
+    """
+    observed = np.isfinite(counts)
+    mean = np.nan_to_num(mean_counts(counts))
+    mean = np.maximum(mean, 0.5 / np.maximum(observed.sum(axis=(0, 1)), 1))
+    total = np.where(observed, counts, 0).sum(axis=0, dtype=np.float64) + mean
+    return smooth((total / (observed.sum(axis=0) + 1))[None], width)[0]
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from undertow.components.corruption import Corruption
 from undertow.components.observations import OBSERVATIONS, SUPPORTS
@@ -90,7 +91,9 @@ def _fitted_directly(
     numbers = numbers_of(trials, conditions_of(trials))[train.number]
     flags = np.asarray(session.held_out, bool), trials.forward.values
     data = FitData(train.counts, *flags, session.bin_width, numbers, len(session.conditions))
-    config, model, chosen = recipe.model.fit(data, seed=recipe.seed, say=Listener(is_quiet=quiet).say)
+    # Threads of BLAS wait for each other where others compute too: a Cholesky factor took a hundred times as long.
+    with threadpool_limits(limits=1, user_api="blas"):
+        config, model, chosen = recipe.model.fit(data, seed=recipe.seed, say=Listener(is_quiet=quiet).say)
     outcome = {
         "selected_on": chosen.pop("selected_on"),
         "selected_epoch": 0,

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from undertow.components.corruption import Corruption
 from undertow.data import batches, store
@@ -114,7 +115,12 @@ def _chunks(
         if numbers is not None:
             chunk = chunk._replace(inputs=_with_column(chunk.inputs, numbers[begin : begin + kept]))
         padded = batches.TrialArrays(*(_filled(array, size) for array in chunk))
-        means, deviations = _pooled([posterior(arrays, padded, key) for posterior, arrays in posteriors])
+        # Threads of BLAS wait for each other where others compute too: a Cholesky factor took a hundred times as long.
+        with threadpool_limits(limits=1, user_api="blas"):
+            outcomes = jax.block_until_ready(
+                [posterior(arrays, padded, key) for posterior, arrays in posteriors]
+            )
+        means, deviations = _pooled(outcomes)
         yield _dataset(
             {name: np.array(value[:kept]) for name, value in means.items()},
             {name: np.array(value[:kept]) for name, value in deviations.items()},

@@ -15,6 +15,10 @@ _MODEL_NAMES = {
     "ndt": "The Neural Data Transformer",
     "transformer": "The Neural Data Transformer",
     "autoencoder": "The sequential autoencoder",
+    "smoothing": "Gaussian smoothing",
+    "gpfa": "GPFA",
+    "slds": "The switching linear dynamical system",
+    "psth": "The condition average",
 }
 _HEADLINES = (
     ("co_smoothing", "bits per spike for neurons it never saw"),
