@@ -222,7 +222,8 @@ def test_baselines_stand_beside_other_runs(place, maze, run):
     smoothing = ut.open(place / "runs" / f"{NAME}_20-smoothing")
     own = nlb.score(aims, submission.rates_of(smoothing.infer(maze), maze, "val"))
     assert own.items() <= scores["smoothing"].items()
-    assert "few-shot co-bps" in scores["psth"]
+    assert {"few-shot co-bps", "cycle R2"} <= scores[str(run.folder)].keys()
+    assert "few-shot co-bps" not in scores["psth"]
     written = (smoothing.folder / "model.safetensors").stat().st_mtime_ns
     assert (
         commands.run_baselines(*arguments, with_extras=False).rows[0].scores["co-bps"]

@@ -253,7 +253,7 @@ def _forward_penalty(inputs: np.ndarray, totals: np.ndarray, exposure: np.ndarra
 
 
 def _profile(counts: np.ndarray, width: float) -> np.ndarray:
-    """(time, neuron) mean count of each bin over trials, smoothed by `width` bins, with one trial of the neuron's mean among them.
+    """(time, neuron) mean count of each bin over trials, smoothed by `width` bins; one trial of the neuron's mean is counted in.
 
     So a bin in which no spike happened to fall is not taken for impossible; nor is a neuron, which has half a spike at least.
     """
