@@ -81,6 +81,7 @@ PYTHON_SECTIONS = {
         "Corruption",
         "Inference",
     ),
+    "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
     "Fits": ("fit", "open", "write_report"),
     "Searches": ("search", "Search", "Range"),
     "Scores": ("evaluate", "yardstick"),
@@ -90,6 +91,9 @@ FURTHER = {  # what the public names return or need, by where it lives
     "undertow.experiments.fitted": ("Fitted", "Fitted.infer"),
     "undertow.experiments.progress": ("Listener",),
     "undertow.data.readers.pynapple": ("to_tsdframe",),
+    "undertow.data.nlb.prepare": ("prepare", "target"),
+    "undertow.data.nlb.generate": ("generate",),
+    "undertow.evaluation.nlb": ("score",),
     "undertow.report.figures": ("rates_figure", "factors_figure"),
 }
 
