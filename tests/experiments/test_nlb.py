@@ -24,7 +24,7 @@ COMMON = SimpleNamespace(seed=0, quiet=True)
 def place(tmp_path_factory):
     """A folder with generated files, prepared trials and both targets."""
     folder = tmp_path_factory.mktemp("nlb")
-    commands.run_generate(NAME, folder / "nwb", 0.1, 0.02, COMMON)
+    commands.run_generate(NAME, folder / "nwb", 0.1, COMMON)
     commands.run_prepare(NAME, folder / "nwb", folder / f"{NAME}.nc", 0.02, "val", COMMON)
     return folder
 

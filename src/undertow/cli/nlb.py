@@ -35,7 +35,6 @@ def generate(
     *,
     out: Path,
     scale: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 1.0,
-    bin_width: BinWidth = 0.005,
     common: Shared = EVERY,
 ) -> None:
     """Simulate a data set: NWB files in the published layout, with the targets of its test trials.
@@ -46,11 +45,10 @@ def generate(
         name: The data set whose layout to follow.
         out: The folder for the files.
         scale: Share of the published numbers of trials and neurons.
-        bin_width: Of the targets, 0.005 or 0.02 s.
     """
     from undertow.experiments.nlb.commands import run_generate
 
-    say(run_generate(name, out, scale, bin_width, common))
+    say(run_generate(name, out, scale, common))
 
 
 def prepare(

@@ -1,4 +1,4 @@
-"""What each command does, from its arguments to its result; `cli.py` shows it."""
+"""What each command does, from its arguments to its result; `cli` shows it."""
 
 import inspect
 from pathlib import Path
@@ -30,7 +30,7 @@ class Common(Protocol):
 
 
 class Cut(Protocol):
-    """How a source becomes trials; see `cli.Cut`."""
+    """How a source becomes trials; see `cli.options.Cut`."""
 
     chop: float | None
     overlap: float
@@ -42,7 +42,7 @@ class Cut(Protocol):
 
 
 class How(Protocol):
-    """How to search; see `cli.How`."""
+    """How to search; see `cli.options.How`."""
 
     algorithm: str | None
     members: int | None

@@ -22,13 +22,13 @@ def run_download(name: str, out: Path, _: Common) -> str:
     return f"{data_set(name).title} is in {out}: {', '.join(path.name for path in paths)}."
 
 
-def run_generate(name: str, out: Path, scale: float, bin_width: float, common: Common) -> str:
-    """Write generated files and the targets of their test trials; a sentence about them."""
+def run_generate(name: str, out: Path, scale: float, common: Common) -> str:
+    """Write generated files and the targets of their test trials at every bin width; a sentence about them."""
     row = data_set(name)
-    _check_bin_width(bin_width)
     files = generate.generate(name, out, scale=scale, seed=common.seed or 0)
     path = out / f"{row.name}_test_target.h5"
-    generate.generate_targets(name, files, path, bin_width=bin_width)
+    for bin_width in BIN_WIDTHS:
+        generate.generate_targets(name, files, path, bin_width=bin_width)
     return (
         f"Wrote {files.train} and {files.test}, in the layout of {row.title} but simulated; the targets of the test trials are "
         f"{path}."
