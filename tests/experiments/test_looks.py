@@ -1,6 +1,7 @@
 """The guard over the test split: every scoring is written down, and what trains or selects cannot be told of test trials."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,15 @@ def test_other_runs_beside_it_are_counted(run, with_test_trials, recipe, tmp_pat
     told = scored(second, with_test_trials)["test_look"]
     assert told.startswith("First look")
     assert "1 other run" in told
+
+
+def test_a_run_given_by_a_relative_path_is_no_other_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run", "second"):
+        place = Path(folder) / NAME
+        facts = {"labels": "b", "scores": {"co-bps": 0.1}, "beside": place.parent.resolve().parent}
+        befores = [looks.record(place, weights="a", **facts) for _ in range(2)]
+        assert [before.others for before in befores] == [int(folder == "second")] * 2
 
 
 @pytest.mark.parametrize(

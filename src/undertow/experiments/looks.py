@@ -103,7 +103,9 @@ def _before(journal_of: Path, labels: str, beside: Path | None) -> Before:
     others = 0
     if beside is not None and beside.is_dir():
         others = sum(
-            bool(_lines(path, labels)) for path in sorted(beside.glob(f"*/{NAME}")) if path != journal_of
+            bool(_lines(path, labels))
+            for path in sorted(beside.glob(f"*/{NAME}"))
+            if path.resolve() != journal_of.resolve()
         )
     return Before(len(lines), len({line["weights"] for line in lines}), others)
 

@@ -10,7 +10,7 @@ from undertow.data.nlb.table import DataSet
 from undertow.evaluation import nlb
 from undertow.experiments import looks, pipeline
 from undertow.experiments import recipe as recipes
-from undertow.experiments.fitted import Fitted, open_run
+from undertow.experiments.fitted import open_run
 from undertow.experiments.nlb import scoring, submission
 from undertow.experiments.nlb.extras import extras
 from undertow.experiments.nlb.results import Row, Table
@@ -64,7 +64,7 @@ def compare(
             scores |= extras(estimate, trials, aims["eval_spikes_heldout"], phase)
         rows.append(Row(name, scores))
         if phase == "test":
-            before = _noted(run, aims, scores)
+            before = scoring.noted(run.folder, looks.fingerprint_of_files(run.folder), aims, scores)
             if not before.is_first:
                 remarks.append(f"{name}: {before.sentence()}")
     rows.sort(key=lambda one: -one.scores["co-bps"])
@@ -83,12 +83,3 @@ def published_settings(row: DataSet, model: str) -> dict[str, dict]:
 def _knows_conditions(trials: xr.Dataset, phase: str) -> bool:
     evaluated = np.isin(trials.split.values.astype(str), submission.PHASES[phase][1])
     return "condition" in trials.coords and bool((trials.condition.values[evaluated] >= 0).all())
-
-
-def _noted(run: Fitted, target: dict, scores: dict[str, float]) -> looks.Before:
-    return looks.record(
-        run.folder / looks.NAME,
-        weights=looks.fingerprint_of_files(run.folder),
-        labels=looks.fingerprint_of_arrays({"eval_spikes_heldout": target["eval_spikes_heldout"]}),
-        scores=scores,
-    )

@@ -42,7 +42,7 @@ def score_files(path: Path, target: Path) -> Scored:
         scores[group] = nlb.score(aims, entries, bin_width=bin_width)
         remarks = []
         if phase == "test":
-            before[group] = _noted(path, facts, entries, aims, scores[group])
+            before[group] = _noted_submission(path, facts, entries, aims, scores[group])
             remarks.append(before[group].sentence())
         remarks += [f"Not in the targets, so not scored: {name}." for name in groups if name not in known]
         name = str(facts.get("model", path.stem))
@@ -108,15 +108,28 @@ def _check_phase(facts: Mapping, phase: str, path: Path) -> None:
         )
 
 
-def _noted(path: Path, facts: Mapping, entries: Mapping, target: Mapping, scores: Mapping) -> Before:
-    """Write a look at test labels down: in the run's folder where it is still there, else beside the submission."""
-    run = Path(str(facts["run"])) if "run" in facts else None
-    is_there = run is not None and run.is_dir()
-    rates = {name: values for name, values in entries.items() if name.startswith("eval_rates")}
+def noted(run: Path, weights: str, target: Mapping, scores: Mapping) -> Before:
+    """Write a look of a run at test labels down in its folder; what there was before it, there and in the runs beside it."""
     return looks.record(
-        run / looks.NAME if is_there else path.with_name(f"{path.name}.{looks.NAME}"),
-        weights=str(facts.get("weights", looks.fingerprint_of_arrays(rates))),
-        labels=looks.fingerprint_of_arrays({"eval_spikes_heldout": target["eval_spikes_heldout"]}),
+        run / looks.NAME,
+        weights=weights,
+        labels=_labels(target),
         scores=scores,
-        beside=run.parent if is_there else None,
+        beside=run.resolve().parent,
     )
+
+
+def _noted_submission(
+    path: Path, facts: Mapping, entries: Mapping, target: Mapping, scores: Mapping
+) -> Before:
+    """Write a look at test labels down: in the run's folder where it is still there, else beside the submission."""
+    rates = {name: values for name, values in entries.items() if name.startswith("eval_rates")}
+    weights = str(facts.get("weights", looks.fingerprint_of_arrays(rates)))
+    if "run" in facts and Path(str(facts["run"])).is_dir():
+        return noted(Path(str(facts["run"])), weights, target, scores)
+    journal = path.with_name(f"{path.name}.{looks.NAME}")
+    return looks.record(journal, weights=weights, labels=_labels(target), scores=scores)
+
+
+def _labels(target: Mapping) -> str:
+    return looks.fingerprint_of_arrays({"eval_spikes_heldout": target["eval_spikes_heldout"]})
