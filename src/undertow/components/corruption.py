@@ -11,7 +11,9 @@
    1 - rate; only the dropped entries pass gradient, so that no entry can be copied to its own rate. `pass_rate` lets a share of
    the kept ones pass too. Each passing entry weighs 1 / P(it passes), which leaves the expected loss, and with it the meaning of
    the KL weights, the same at every rate (the published code leaves the sum smaller instead).
-5. *Missing entries* (NaN) are neither seen nor counted, whatever happens before.
+5. *Masks* hide whole bins, neurons, entries or regions and count only those (`masking.py`), in place of coordinated dropout or
+   with it: what either of them hides counts.
+6. *Missing entries* (NaN) are neither seen nor counted, whatever happens before.
 
 At inference `conceal` applies step 2 alone.
 """
@@ -23,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from undertow.components.masking import Mask, Masking, MaskRates
+
 
 class CorruptionRates(NamedTuple):
     """How much of what; every entry is an array, so that a population can move it."""
@@ -32,6 +36,16 @@ class CorruptionRates(NamedTuple):
     sample_validation: Array
     jitter: Array
     shift: Array
+    mask_rate: Array
+    mask_token: Array
+    mask_random: Array
+    span_probability: Array
+    concealed_weight: Array
+
+    @property
+    def masks(self) -> MaskRates:
+        """Those of the masks."""
+        return MaskRates(*(getattr(self, name) for name in MaskRates._fields))
 
 
 class Corrupted(NamedTuple):
@@ -45,12 +59,19 @@ class Corrupted(NamedTuple):
 class Corruption(eqx.Module):
     """What is concealed in every trial of a session: held-out neurons and forward bins; and how training corrupts the rest.
 
-    `moves_spikes` switches the jitter and shift on: they cost time also at rate zero.
+    `moves_spikes` switches the jitter and shift on, `masking` the masks: they cost time also at rate zero.
     """
 
     held_out: Bool[Array, " neuron"]
     forward: Bool[Array, " time"]
-    moves_spikes: bool = eqx.field(static=True)
+    masking: Masking | None = None
+    moves_spikes: bool = eqx.field(static=True, kw_only=True)
+
+    def at(self, rates: CorruptionRates, update: Array) -> CorruptionRates:
+        """The rates at one update of training: spans of masks appear along a ramp."""
+        if self.masking is None:
+            return rates
+        return rates._replace(span_probability=rates.span_probability * self.masking.ramp(update))
 
     def conceal(self, counts: Float[Array, "time neuron"]) -> Float[Array, "time neuron"]:
         """The counts without held-out neurons and forward bins."""
@@ -68,27 +89,37 @@ class Corruption(eqx.Module):
         move_key, dropout_key = jax.random.split(key)
         target = move_spikes(counts, rates.jitter, rates.shift, key=move_key) if self.moves_spikes else counts
         is_validated = self.validation_entries(trial, rates.sample_validation, counts.shape)
-        seen, weight = coordinated_dropout(
-            self.conceal(target), rates.coordinated_dropout, rates.pass_rate, key=dropout_key
-        )
+        seen, weight = self._hide(self.conceal(target), rates, key=dropout_key)
+        weight = jnp.where(self._is_concealed(), rates.concealed_weight, weight)
         seen = jnp.where(is_validated & ~jnp.isnan(seen), 0.0, seen / (1 - rates.sample_validation))
         is_counted = jnp.isfinite(target) & ~is_validated
         return Corrupted(seen, target, jnp.where(is_counted, weight / (1 - rates.sample_validation), 0.0))
 
     def validate(
-        self, counts: Float[Array, "time neuron"], rates: CorruptionRates, trial: Int[Array, ""]
+        self,
+        counts: Float[Array, "time neuron"],
+        rates: CorruptionRates,
+        trial: Int[Array, ""],
+        choice: Int[Array, ""] | None = None,
     ) -> Corrupted:
         """The trial as validation sees it: what the score counts is hidden, by the same choice in every epoch.
 
         With sample validation the entries that training never showed count, and nothing is dropped. Without it coordinated
-        dropout hides a fixed choice of entries, and these count with the concealed ones: a score on entries that the encoder
-        sees would reward a model for copying them. At rate 0 every observed entry counts.
+        dropout or masks hide a fixed choice of entries, and these count with the concealed ones: a score on entries that the
+        encoder sees would reward a model for copying them. At rate 0 every observed entry counts. `choice` numbers further
+        choices, for a score that averages several. Masks put the token in every place.
         """
         is_validated = self.validation_entries(trial, rates.sample_validation, counts.shape)
         uses_samples = rates.sample_validation > 0
         key = jax.random.fold_in(jax.random.key(6), trial)
-        rate = jnp.where(uses_samples, 0.0, rates.coordinated_dropout)
-        visible, weight = coordinated_dropout(self.conceal(counts), rate, jnp.zeros_like(rate), key=key)
+        key = key if choice is None else jax.random.fold_in(key, choice)
+        fixed = rates._replace(
+            coordinated_dropout=jnp.where(uses_samples, 0.0, rates.coordinated_dropout),
+            mask_rate=jnp.where(uses_samples, 0.0, rates.mask_rate),
+            mask_token=jnp.ones_like(rates.mask_token),
+            pass_rate=jnp.zeros_like(rates.pass_rate),
+        )
+        visible, weight = self._hide(self.conceal(counts), fixed, key=key)
         seen = jnp.where(is_validated & ~jnp.isnan(visible), 0.0, visible / (1 - rates.sample_validation))
         weight = jnp.where(
             uses_samples,
@@ -96,6 +127,18 @@ class Corruption(eqx.Module):
             weight,
         )
         return Corrupted(seen, counts, jnp.where(jnp.isfinite(counts), weight, 0.0))
+
+    def _hide(
+        self, visible: Float[Array, "time neuron"], rates: CorruptionRates, *, key: Key[Array, ""]
+    ) -> tuple[Float[Array, "time neuron"], Float[Array, "time neuron"]]:
+        """What is left to see after masks and coordinated dropout, and the loss weights."""
+        seen, weight = coordinated_dropout(visible, rates.coordinated_dropout, rates.pass_rate, key=key)
+        if self.masking is None:
+            return seen, weight
+        draw_key, replace_key = jax.random.split(jax.random.fold_in(key, 1))
+        mask = self.masking.draw(visible, rates.masks, key=draw_key)
+        seen = self.masking.replace(seen, mask, rates.masks, key=replace_key)
+        return seen, _joint_weight(visible, weight, mask, rates)
 
     def validation_entries(
         self, trial: Int[Array, ""], rate: Array, shape: tuple[int, int]
@@ -125,6 +168,21 @@ def coordinated_dropout(
     return seen, weight
 
 
+def _joint_weight(
+    visible: Float[Array, "time neuron"],
+    weight: Float[Array, "time neuron"],
+    mask: Mask,
+    rates: CorruptionRates,
+) -> Float[Array, "time neuron"]:
+    """1 / P(an entry counts) for what coordinated dropout passes or the mask counts; entries that are not visible weigh 1."""
+    is_dropping, is_masking = rates.coordinated_dropout > 0, rates.mask_rate > 0
+    passing = rates.coordinated_dropout + (1 - rates.coordinated_dropout) * rates.pass_rate
+    missed = jnp.where(is_dropping, 1 - passing, 1.0) * jnp.where(is_masking, 1 - mask.probability, 1.0)
+    counts = (is_dropping & (weight > 0)) | (is_masking & mask.counted)
+    joint = jnp.where(counts, 1 / jnp.maximum(1 - missed, 1e-6), 0.0)
+    return jnp.where(jnp.isnan(visible) | ~is_masking, weight, joint)
+
+
 def keep_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Bool[Array, "..."]:
     """True with probability 1 - rate, to a resolution of 1/65536: two entries from each random word."""
     entries = 1
@@ -138,6 +196,23 @@ def keep_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Bo
 def dropout_mask(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Float[Array, "..."]:
     """Ordinary dropout as a factor: 0 with probability `rate`, else 1 / (1 - rate)."""
     return jnp.where(keep_mask(rate, shape, key=key), 1 / (1 - rate), 0.0)
+
+
+def hashed_dropout(rate: Array, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Float[Array, "..."]:
+    """Ordinary dropout as a factor, like `dropout_mask`, but each entry's chance is a hash of its place and of the key.
+
+    A few integer operations an entry take the place of Threefry's sixty, and are fused into whatever uses them: for masks as
+    large as attention's weights. The hash is the finaliser "lowbias32" of C. Wellons' search.
+    """
+    entries = 1
+    for size in shape:
+        entries *= size
+    first, second = jax.random.bits(key, (2,))
+    mixed = jax.lax.iota(jnp.uint32, entries).reshape(shape) * jnp.uint32(0x9E3779B9) + first
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, None)):
+        mixed = mixed ^ (mixed >> jnp.uint32(shift))
+        mixed = mixed if factor is None else mixed * jnp.uint32(factor) + second
+    return jnp.where((mixed >> jnp.uint32(8)).astype(jnp.float32) >= rate * 2.0**24, 1 / (1 - rate), 0.0)
 
 
 def move_spikes(

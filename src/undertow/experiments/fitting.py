@@ -18,6 +18,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from undertow.components.corruption import Corruption
+from undertow.components.masking import Masking
 from undertow.components.observations import OBSERVATIONS, SUPPORTS
 from undertow.data.batches import TrialArrays, training_arrays
 from undertow.experiments import recipe as recipes
@@ -28,6 +29,7 @@ from undertow.experiments.recipe import Recipe
 from undertow.files import write_bytes
 from undertow.models.base import DirectConfig, FitData, ModelConfig
 from undertow.training import loop
+from undertow.training.hyperparameters import CorruptionConfig
 from undertow.vocabulary import UndertowError, check_trials
 
 PACKAGES = ("undertow", "jax", "equinox", "optax", "numpy", "xarray")
@@ -60,7 +62,7 @@ def fit(
         UndertowError: trials that the model cannot explain, choices that contradict each other, a folder that holds another run
             or can't be written.
     """
-    recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections, search=None)
+    recipe = (model if isinstance(model, Recipe) else recipes.of(model))._replace(**sections, search=None)
     trials, folder = check_trials(trials), Path(out)
     check_support(recipe.model.observation, trials)
     data, corruption = training_arrays(trials), concealed(recipe, trials)
@@ -150,11 +152,51 @@ def check_support(observation: str, trials: xr.Dataset) -> None:
             )
 
 
-def concealed(recipe: Recipe, trials: xr.Dataset, *, moves_spikes: bool = False) -> Corruption:
-    """What training conceals and corrupts in these trials; `moves_spikes` where a search moves the jitter or the shift."""
-    moves_spikes = moves_spikes or recipe.corruption.jitter > 0 or recipe.corruption.shift > 0
+def concealed(recipe: Recipe, trials: xr.Dataset) -> Corruption:
+    """What training conceals and corrupts in these trials: what the recipe asks for, or what its search moves."""
+    moving = recipe.search.space if recipe.search is not None else {}
+
+    def is_on(name: str) -> bool:
+        return getattr(recipe.corruption, name) > 0 or f"corruption.{name}" in moving
+
     return Corruption(
-        jnp.asarray(trials.held_out.values), jnp.asarray(trials.forward.values), moves_spikes=moves_spikes
+        jnp.asarray(trials.held_out.values),
+        jnp.asarray(trials.forward.values),
+        masking_of(recipe.corruption, trials) if is_on("mask_rate") else None,
+        moves_spikes=is_on("jitter") or is_on("shift"),
+    )
+
+
+def masking_of(corruption: CorruptionConfig, trials: xr.Dataset) -> Masking:
+    """The masks of these choices, with the regions of the trials' neurons.
+
+    Raises:
+        UndertowError: masks by region where the trials name no regions, or one only.
+    """
+    asks = [kind for kind in corruption.masks if "region" in kind]
+    column = corruption.region
+    has_column = column in trials.coords and trials[column].dims == ("neuron",)
+    if asks and not has_column:
+        known = [name for name, of in trials.coords.items() if of.dims == ("neuron",)]
+        raise UndertowError(
+            f"The masks '{asks[0]}' need each neuron's region, but these trials have no unit column '{column}' "
+            f"(corruption.region); they have {', '.join(map(str, known))}."
+        )
+    names, region = np.unique(
+        trials[column].values.astype(str) if asks else [""] * trials.sizes["neuron"], return_inverse=True
+    )
+    if asks and len(names) < 2:
+        raise UndertowError(
+            f"The masks '{asks[0]}' hide one region at a time, but all neurons lie in '{names[0]}'; take other corruption.masks."
+        )
+    return Masking(
+        region=jnp.asarray(region, jnp.int32),
+        regions=len(names),
+        kinds=corruption.masks,
+        token=corruption.mask_as,
+        longest_span=corruption.longest_span,
+        span_start=corruption.span_start,
+        span_ramp=corruption.span_ramp,
     )
 
 

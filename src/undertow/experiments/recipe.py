@@ -81,6 +81,11 @@ class Recipe(NamedTuple):
         }
 
 
+def of(model: ModelConfig) -> Recipe:
+    """The recipe of a model and its own defaults for the other sections."""
+    return Recipe(model, **{name: build(**model.defaults.get(name, {})) for name, build in SECTIONS.items()})
+
+
 def from_document(document: dict[str, Any]) -> Recipe:
     """The recipe of plain nested values; what is not said takes its default.
 
@@ -101,9 +106,13 @@ def from_document(document: dict[str, Any]) -> Recipe:
     seed = document.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UndertowError(f"The recipe's seed is {seed!r}, but must be a whole number of zero or more.")
-    sections = {name: build(**document.get(name, {})) for name, build in SECTIONS.items()}
+    chosen = EVERY_MODEL[model](**document.get(model, {}))
+    sections = {
+        name: build(**{**chosen.defaults.get(name, {}), **document.get(name, {})})
+        for name, build in SECTIONS.items()
+    }
     search = Search(**document["search"]) if "search" in document else None
-    return Recipe(model=EVERY_MODEL[model](**document.get(model, {})), seed=seed, search=search, **sections)
+    return Recipe(model=chosen, seed=seed, search=search, **sections)
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from undertow.components.corruption import Corruption
 from undertow.data.batches import TrialArrays, training_arrays
+from undertow.experiments import recipe as recipes
 from undertow.experiments.fitted import Fitted, Session, open_run
 from undertow.experiments.fitting import check_support, concealed, environment, fingerprint, prepare
 from undertow.experiments.progress import Listener
@@ -75,7 +76,7 @@ def search(
         UndertowError: trials that the model cannot explain, choices that contradict each other, a folder that holds another run
             or can't be written, or a search in which every member broke down.
     """
-    recipe = (model if isinstance(model, Recipe) else Recipe(model))._replace(**sections)
+    recipe = (model if isinstance(model, Recipe) else recipes.of(model))._replace(**sections)
     trials, folder = check_trials(trials), Path(out)
     listener = listener or Listener(is_quiet=quiet)
     if isinstance(recipe.model, DirectConfig):
@@ -183,7 +184,7 @@ def history(fitted: Fitted) -> list[journal.Line]:
 def _given(recipe: Recipe, asked: Search) -> set[str]:
     """Keys of the model's space to which the recipe gives another value than the default: they stay there."""
     default = type(recipe.model)()
-    fresh = Recipe(default).document()
+    fresh = recipes.of(default).document()
     own, found = recipe.document(), set()
     for key in set(default.space) - set(asked.space):
         if _look_up(own, key) != _look_up(fresh, key):
@@ -198,8 +199,7 @@ def _look_up(document: dict, key: str):
 
 
 def _setup(recipe: Recipe, trials: xr.Dataset, data: tuple[TrialArrays, TrialArrays]) -> Setup:
-    moves_spikes = any(key in recipe.search.space for key in ("corruption.jitter", "corruption.shift"))
-    corruption: Corruption = concealed(recipe, trials, moves_spikes=moves_spikes)
+    corruption: Corruption = concealed(recipe, trials)
     return Setup(recipe.search, recipe.choices, recipe.search.space, corruption, data, recipe.seed)
 
 

@@ -5,5 +5,6 @@ A model imports parts from `components` and never another model. Begin reading a
 """
 
 from undertow.models.lfads import LFADS
+from undertow.models.transformer import NDT
 
-MODELS = {"lfads": LFADS}
+MODELS = {"lfads": LFADS, "ndt": NDT}

@@ -4,7 +4,8 @@ A configuration (`ModelConfig`) names the choices and builds a `Model` for given
 
 * `terms(corrupted, inputs, settings, key=...)` gives its unweighted objective by name, in nats a trial;
 * `penalties()` gives what its parameters cost by name;
-* `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial.
+* `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial, or without a key its mean;
+* `streaming()` gives the same one bin at a time, or says what would have to change for that.
 
 The names of `terms` and `penalties` are the names under which a recipe weighs them: "kl_..." terms follow the ramp of the KL,
 "..._penalty" the ramp of the penalties. "reconstruction" always has weight 1.
@@ -62,6 +63,23 @@ class FitData(NamedTuple):
         return np.where(is_concealed, np.float32(np.nan), self.counts)
 
 
+class Streaming(NamedTuple):
+    """A causal model one bin at a time: state in, state out, in the posterior means and without chance.
+
+    `opening` is the number of bins that must be there before the first estimate (0 for none). With `first` their counts
+    (opening, neuron; NaN = not observed) and `known` their inputs (opening, input), `begin(first, known)` gives the state
+    after them and their estimates, under the names and with the axes of `Model.estimate`. Then, for each further bin,
+    `advance(state, counts (neuron), inputs (input))` gives the next state and that bin's estimate, without the time axis. A
+    state is a pytree of arrays of fixed shapes. `longest` is the number of bins after which the model must begin anew; None
+    if it can go on for ever.
+    """
+
+    begin: Callable[[Array, Array], tuple[Any, dict[str, Array]]]
+    advance: Callable[[Any, Array, Array], tuple[Any, dict[str, Array]]]
+    opening: int = 0
+    longest: int | None = None
+
+
 class Model(eqx.Module):
     """The interface; see the module.
 
@@ -89,9 +107,23 @@ class Model(eqx.Module):
 
     @abstractmethod
     def estimate(
-        self, seen: Float[Array, "time neuron"], inputs: Float[Array, "time input"], *, key: Key[Array, ""]
+        self,
+        seen: Float[Array, "time neuron"],
+        inputs: Float[Array, "time input"],
+        *,
+        key: Key[Array, ""] | None,
     ) -> dict[str, Array]:
-        """One posterior sample: "rates" (expected counts a bin) and what else the model has, under the house's words."""
+        """One posterior sample: "rates" (expected counts a bin) and what else the model has, under the house's words.
+
+        Without a key the posterior's means pass on in place of a sample.
+        """
+
+    @abstractmethod
+    def streaming(self) -> Streaming | str:
+        """The model one bin at a time, or, where its estimate of a bin needs later ones, what would have to change.
+
+        The words are a clause that ends a sentence: "set lfads.causal=true and fit again".
+        """
 
 
 class DirectModel(Model):
@@ -114,6 +146,10 @@ class DirectModel(Model):
     def penalties(self) -> dict[str, Float[Array, ""]]:
         """None."""
         return {}
+
+    def streaming(self) -> str:
+        """None of these reads a trial forward only."""
+        return "it reads whole trials and has no causal form; fit a causal ndt or lfads"
 
 
 class Range(Configuration):
@@ -155,11 +191,13 @@ class ModelConfig(Configuration):
     """The choices of a model.
 
     `section` is its name on the command line, `weights` are the defaults of its terms, `space` the numbers that a search moves
-    unless it is told otherwise, by their keys in a recipe.
+    unless it is told otherwise, by their keys in a recipe. `defaults` are what the other sections of a recipe take for this model
+    in place of their own defaults.
     """
 
     weights: ClassVar[dict[str, float]]
     space: ClassVar[dict[str, Range]]
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {}
     observation: str
 
     @abstractmethod

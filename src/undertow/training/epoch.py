@@ -79,15 +79,21 @@ def _validate(
     keys = jax.random.split(key, index.size).reshape(index.shape)
 
     def one(chunk):
-        chunk_index, chunk_keys = chunk
+        chunk_index, chunk_keys, choice = chunk
         batch = TrialArrays(*(array[jnp.minimum(chunk_index, trials - 1)] for array in valid))
         weight = (chunk_index < trials).astype(jnp.float32)
-        return _validation_sums(
-            plan, counted, (state.model, state.hyperparameters), batch, weight, keys=chunk_keys
-        )
+        member = state.model, state.hyperparameters
+        return _validation_sums(plan, counted, member, (batch, weight, choice), keys=chunk_keys)
 
-    sums = jax.tree.map(lambda array: array.sum(0), jax.lax.map(one, (index, keys)))
-    terms = {name: value / trials for name, value in sums["terms"].items()}
+    choices = plan.validation_masks
+    work = (
+        jnp.tile(index, (choices, 1)),
+        jnp.tile(keys, (choices, 1)),
+        jnp.repeat(jnp.arange(choices), chunks),
+    )
+    work = work if choices > 1 else (index, keys, None)
+    sums = jax.tree.map(lambda array: array.sum(0), jax.lax.map(one, work))
+    terms = {name: value / (trials * choices) for name, value in sums["terms"].items()}
     return terms, sums["counted"] / jnp.maximum(sums["entries"], 1.0)
 
 
@@ -95,25 +101,20 @@ def _validation_sums(
     plan: Plan,
     counted: Counted | None,
     member: tuple[Model, Hyperparameters],
-    batch: TrialArrays,
-    weight: Array,
+    shown: tuple[TrialArrays, Array, Array | None],
     *,
     keys,
 ) -> dict[str, Array | dict[str, Array]]:
-    model, numbers = member
+    (model, numbers), (batch, weight, choice) = member, shown
     silent = {name: jnp.zeros_like(value) for name, value in numbers.model.items()}
-    rates = numbers.corruption
-    if plan.validation_dropout is not None:
-        rates = rates._replace(
-            coordinated_dropout=jnp.full_like(rates.coordinated_dropout, plan.validation_dropout)
-        )
-    corrupted = _shown(plan, batch, rates)
+    rates = _hiding(plan, numbers.corruption, plan.validation_dropout)
+    corrupted = _shown(plan, batch, rates, choice)
     by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys)
     score, reconstruction = corrupted, by_trial["reconstruction"]
     if counted is not None:
         if not counted.with_dropout:
-            rates = rates._replace(coordinated_dropout=jnp.zeros_like(rates.coordinated_dropout))
-        score = _shown(plan, batch, rates)
+            rates = _hiding(plan, rates, 0.0)
+        score = _shown(plan, batch, rates, choice)
         is_counted = (counted.neuron[None, :] & counted.time[:, None])[None] & jnp.isfinite(score.target)
         narrowed = jnp.where(rates.sample_validation > 0, 1.0, score.weight)
         score = score._replace(weight=jnp.where(is_counted, narrowed, 0.0))
@@ -125,10 +126,22 @@ def _validation_sums(
     }
 
 
-def _shown(plan: Plan, batch: TrialArrays, rates: CorruptionRates) -> Corrupted:
-    return jax.vmap(lambda counts, number: plan.corruption.validate(counts, rates, number))(
-        batch.counts, batch.number
+def _hiding(plan: Plan, rates: CorruptionRates, share: float | None) -> CorruptionRates:
+    """The rates with which validation hides this share, by masks if the run has them; None for the rates as they are."""
+    if share is None:
+        return rates
+    by_masks = share if plan.corruption.masking is not None else 0.0
+    return rates._replace(
+        coordinated_dropout=jnp.full_like(rates.coordinated_dropout, share - by_masks),
+        mask_rate=jnp.full_like(rates.mask_rate, by_masks),
     )
+
+
+def _shown(plan: Plan, batch: TrialArrays, rates: CorruptionRates, choice: Array | None) -> Corrupted:
+    def show(counts, number):
+        return plan.corruption.validate(counts, rates, number, choice)
+
+    return jax.vmap(show)(batch.counts, batch.number)
 
 
 def _conclude(

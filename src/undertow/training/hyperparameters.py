@@ -8,6 +8,7 @@ from pydantic import Field
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import CorruptionRates
+from undertow.components.masking import MaskKind, Token
 from undertow.models.base import ModelConfig
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
@@ -28,6 +29,31 @@ class CorruptionConfig(Configuration):
     jitter: int = Field(0, ge=0, description="Each entry's counts move by up to this many bins")
     shift: float = Field(
         0.0, ge=0, description="Standard deviation in bins of a shift of each neuron as a whole"
+    )
+    masks: tuple[MaskKind, ...] = Field(
+        ("bins",), min_length=1, description="What masks hide; of several kinds each trial draws one"
+    )
+    mask_rate: float = Field(
+        0.0, ge=0, le=0.95, description="Share that masks hide, and that is learned from"
+    )
+    mask_as: Token = Field(
+        "zero", description="The token in place of what is hidden: a zero, or not observed"
+    )
+    mask_token: float = Field(1.0, ge=0, le=1, description="Share of what is hidden that becomes the token")
+    mask_random: float = Field(
+        1.0, ge=0, le=1, description="Share of the remainder that becomes a random count; the rest stays"
+    )
+    longest_span: int = Field(1, ge=1, description="Widest span of bins that masks hide at a time")
+    span_probability: float = Field(
+        1.0, ge=0, le=1, description="Share of trials whose masks are spans, after the ramp"
+    )
+    span_start: int = Field(0, ge=0, description="Update at which spans begin to appear")
+    span_ramp: int = Field(0, ge=0, description="Updates over which their share rises")
+    region: str = Field(
+        "location", description="Column of the unit table that holds each neuron's region, for masks"
+    )
+    concealed_weight: float = Field(
+        1.0, ge=0, description="Weight in the loss of held-out neurons and forward bins; 1 for all others"
     )
 
 

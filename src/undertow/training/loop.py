@@ -38,7 +38,7 @@ SELECTED_ON = {
     "held_out": "the likelihood of the held-out neurons of the validation trials",
     "sample_validation": "the likelihood of the entries of the validation trials that sample validation never showed",
 }
-HIDDEN = ", where coordinated dropout hid them from the encoders"
+HIDDEN = ", where coordinated dropout or masks hid them from the encoders"
 NOT_SELECTED = "nothing, because the run ended before its ramps: the last weights were kept"
 
 
@@ -60,7 +60,12 @@ class Training(Configuration):
     validation_dropout: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = Field(
         "auto",
         description="Share of entries that validation hides, and scores where it selects on all or held-in neurons; 'auto' is "
-        "coordinated dropout's rate (in a search 0.3 for every member), 0 hides none",
+        "the rate of masks or coordinated dropout (in a search 0.3 for every member), 0 hides none",
+    )
+    validation_masks: int = Field(
+        1,
+        ge=1,
+        description="Choices of what validation hides that the selection score averages, the same in every epoch",
     )
 
 
@@ -175,6 +180,7 @@ def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Pla
         validation_dropout=None
         if choices.training.validation_dropout == "auto"
         else choices.training.validation_dropout,
+        validation_masks=choices.training.validation_masks,
     )
 
 
@@ -207,6 +213,7 @@ def summarise(train: TrialArrays) -> DataSummary:
         train.inputs.shape[2],
         jnp.asarray(mean, jnp.float32),
         jnp.asarray(variance, jnp.float32),
+        bins=train.counts.shape[1],
     )
 
 
@@ -283,9 +290,9 @@ def rewards_copying(choices: Choices, corruption: Corruption) -> bool:
 
 
 def hidden_share(choices: Choices) -> float:
-    """The share of entries that validation hides by coordinated dropout."""
-    share = choices.training.validation_dropout
-    return choices.corruption.coordinated_dropout if share == "auto" else share
+    """The share of entries that validation hides by masks or coordinated dropout."""
+    share, corruption = choices.training.validation_dropout, choices.corruption
+    return max(corruption.coordinated_dropout, corruption.mask_rate) if share == "auto" else share
 
 
 def _stop_if_lost(state: TrainState, line: journal.Line) -> None:

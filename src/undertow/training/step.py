@@ -20,7 +20,8 @@ class Plan(NamedTuple):
     """What stays the same in a run: configurations, what is concealed, and the sizes of an epoch.
 
     `entries` is the mean number of observed entries of a training trial, `updates` the number of updates in an epoch.
-    `validation_dropout` is the share of entries that validation hides; None for the member's own coordinated dropout.
+    `validation_dropout` is the share that validation hides; None for the member's own. The scores of `validation_masks` choices
+    of what it hides are averaged.
     """
 
     objective: Objective
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
     updates: int
     epochs: int
     validation_dropout: float | None = None
+    validation_masks: int = 1
 
 
 def terms_of_batch(
@@ -79,8 +81,9 @@ def step(
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update of `state`. A step whose loss or gradient is not finite leaves the weights as they are and is counted."""
     numbers = state.hyperparameters
+    now = numbers._replace(corruption=plan.corruption.at(numbers.corruption, state.update))
     (_, metrics), gradients = eqx.filter_value_and_grad(loss, has_aux=True)(
-        state.model, plan, numbers, batch, state.epoch, key=key
+        state.model, plan, now, batch, state.epoch, key=key
     )
     norm = gradient_norm(gradients)
     is_finite = jnp.isfinite(norm) & jnp.isfinite(metrics["total"])
