@@ -1,13 +1,15 @@
 """Real recordings: co-smoothing and decoding of LFADS beside smoothing with Poisson regression, on the same splits.
 
     python benchmarks/recordings.py reaching FOLDER [--seeds 0 1 2]
+    python benchmarks/recordings.py reaching FOLDER [--seeds 0 1 2] --recipe reaching ndt/reaching
     python benchmarks/recordings.py stabilized FOLDER
     python benchmarks/recordings.py human FOLDER
 
 FOLDER holds macaque_reaching.npz, stabilizedbci_20160325.mat and human_mtl_sub-4_ses-4.nwb. The split of `reaching`: the
 permutation of the trials by `numpy.random.default_rng(seed)`, the first fifth is validation; of the channels with more than 0.02
 counts a bin in training, permuted by the same generator, the first quarter is held out. The held-out neurons of validation trials
-take no part in training or selection (`training.select_on = "held_in"`).
+take no part in training or selection (`training.select_on = "held_in"`). Of several recipes each is fitted, and then their ensemble is
+scored: the rates averaged over the models.
 """
 
 import argparse
@@ -73,35 +75,55 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
-        "--recipe", default=None, help="a recipe's name or file; by default one named like the source, if any"
+        "--recipe", nargs="+", help="names or files of recipes; by default the one named like the source"
     )
     parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe, section.key=value")
     arguments = parser.parse_args()
-    rows = []
+    rows = {}
     for seed in arguments.seeds:
         trials = SOURCES[arguments.source](arguments.folder, seed)
-        document = {**recipes.read(arguments.recipe or arguments.source), "seed": seed}
-        chosen = recipes.from_document(recipes.with_settings(document, arguments.set))
-        folder = Path(tempfile.mkdtemp())
-        begun = time.perf_counter()
-        fitted = ut.fit(chosen, trials, out=folder)
-        seconds = time.perf_counter() - begun
-        sides = ut.evaluate(fitted.infer(trials), trials, yardstick=ut.yardstick(trials), splits=["valid"])[
-            "valid"
-        ]
-        shutil.rmtree(folder)
-        rows.append(sides)
-        print(
-            f"seed {seed}, {seconds:.0f} s, epoch {fitted.outcome['selected_epoch']}: {_words(sides)}",
-            flush=True,
-        )
-    means = {
-        side: {
-            name: float(np.mean([row[side][name] for row in rows])) for name in SHOWN if name in rows[0][side]
+        reference, estimates = ut.yardstick(trials), []
+        for name in arguments.recipe or [arguments.source]:
+            estimate, note = fitted_estimate(name, trials, seed, arguments.set)
+            estimates.append(estimate)
+            _show(rows, name, scores_of(estimate, trials, reference), f"seed {seed}, {note}")
+        if len(estimates) > 1:
+            mean = sum(estimate.rates for estimate in estimates) / len(estimates)
+            ensemble = estimates[0][["rates"]].assign(rates=mean)
+            _show(rows, "ensemble", scores_of(ensemble, trials, reference), f"seed {seed}")
+    for name, sides in rows.items():
+        means = {
+            side: {
+                key: float(np.mean([row[side][key] for row in sides]))
+                for key in SHOWN
+                if key in sides[0][side]
+            }
+            for side in ("model", "yardstick")
         }
-        for side in ("model", "yardstick")
-    }
-    print(f"mean: {_words(means)}")
+        print(f"{name}, mean: {_words(means)}")
+
+
+def fitted_estimate(name, trials, seed, settings):
+    """The estimate of a recipe fitted to these trials, and words about the fit."""
+    document = {**recipes.read(name), "seed": seed}
+    chosen = recipes.from_document(recipes.with_settings(document, settings))
+    folder = Path(tempfile.mkdtemp())
+    begun = time.perf_counter()
+    fitted = ut.fit(chosen, trials, out=folder)
+    seconds = time.perf_counter() - begun
+    estimate = fitted.infer(trials)
+    shutil.rmtree(folder)
+    return estimate, f"{seconds:.0f} s, epoch {fitted.outcome['selected_epoch']}"
+
+
+def scores_of(estimate, trials, reference):
+    """Model and yardstick on the validation trials."""
+    return ut.evaluate(estimate, trials, yardstick=reference, splits=["valid"])["valid"]
+
+
+def _show(rows, name, sides, note):
+    rows.setdefault(name, []).append(sides)
+    print(f"{name}, {note}: {_words(sides)}", flush=True)
 
 
 def _words(sides):

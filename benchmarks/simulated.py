@@ -1,6 +1,7 @@
-"""How well the default recipe recovers a truth that is known: Lorenz, and the chaotic RNN without and with input pulses.
+"""How well a recipe recovers a truth that is known: Lorenz, and the chaotic RNN without and with input pulses.
 
     python benchmarks/simulated.py lorenz [--epochs 25 50 100 200 300]
+    python benchmarks/simulated.py lorenz --model ndt --set seed=7 --epochs 300
     python benchmarks/simulated.py chaotic-rnn --epochs 100 [--set g=2.5]
     python benchmarks/simulated.py chaotic-rnn --epochs 100 --set pulses=true
 
@@ -30,6 +31,7 @@ def main():
     """Print a row for each number of epochs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("system")
+    parser.add_argument("--model", default="lfads")
     parser.add_argument("--epochs", type=int, nargs="+", default=[300])
     parser.add_argument("--set", nargs="*", default=[], help="settings of the system, name=value")
     parser.add_argument("--recipe", nargs="*", default=[], help="settings of the recipe, section.key=value")
@@ -43,7 +45,7 @@ def main():
     )
     for epochs in arguments.epochs:
         settings = [f"training.epochs={epochs}", f"seed={arguments.seed}", *arguments.recipe]
-        chosen = recipes.from_document(recipes.with_settings({"model": "lfads"}, settings))
+        chosen = recipes.from_document(recipes.with_settings({"model": arguments.model}, settings))
         folder = Path(tempfile.mkdtemp())
         begun = time.perf_counter()
         fitted = ut.fit(chosen, trials, out=folder)

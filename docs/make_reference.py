@@ -50,6 +50,7 @@ PYTHON_OPENING = """\
 `import undertow as ut` costs nothing: each name is loaded when it is first used. Every error that is about you or your data is an
 `ut.UndertowError` of one sentence."""
 SPELLED = {"settings": "--set", "as_json": "--json", "source": "--from", "beside": "--with"}
+LISTED = {int: "whole numbers", float: "numbers", str: "texts"}
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 MEANINGS = {  # of keys and options that do not say it themselves
@@ -58,6 +59,11 @@ MEANINGS = {  # of keys and options that do not say it themselves
     "lfads.input_prior": "Prior of the inferred inputs",
     "lfads.observation": "How counts scatter around the rates",
     "lfads.known_inputs_to": "Who receives the known inputs, where the trials have any",
+    "ndt.embedding": "How a bin's counts become a token: a linear map, the counts themselves, or a vector for each count",
+    "ndt.norm": "Tokens are normalised before attention and network, or after each is added",
+    "ndt.observation": "How counts scatter around the rates",
+    "ndt.positions": "How a bin knows its place; rotary and relative positions know distances alone, so that trials may be "
+    "longer than in training",
     "optimiser.learning_rate": "The step of AdamW before any schedule",
     "optimiser.weight_decay": "Decoupled decay of kernels; biases and initial states are spared",
     "optimiser.beta1": "Memory of Adam's mean gradient",
@@ -74,6 +80,7 @@ PYTHON_SECTIONS = {
     "On disk": ("save", "open_trials", "open_estimate"),
     "Models and recipes": (
         "LFADS",
+        "NDT",
         "Recipe",
         "Training",
         "Optimiser",
@@ -82,13 +89,25 @@ PYTHON_SECTIONS = {
         "Inference",
     ),
     "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
-    "Fits": ("fit", "open", "write_report"),
+    "Fits": ("fit", "open", "write_report", "export"),
     "Searches": ("search", "Search", "Range"),
     "Scores": ("evaluate", "yardstick"),
     "Errors": ("UndertowError",),
 }
 FURTHER = {  # what the public names return or need, by where it lives
-    "undertow.experiments.fitted": ("Fitted", "Fitted.infer"),
+    "undertow.experiments.fitted": ("Fitted", "Fitted.infer", "Fitted.stream", "Fitted.decoder"),
+    "undertow.streaming.stream": (
+        "Stream",
+        "Stream.reset",
+        "Stream.predict",
+        "Stream.observe",
+        "Stream.skip",
+        "Stream.on_done",
+    ),
+    "undertow.streaming.bins": ("BinEstimate",),
+    "undertow.streaming.decoder": ("LinearDecoder",),
+    "undertow.streaming.export": ("Exported",),
+    "undertow.components.masking": ("Masking", "Masking.draw", "Mask"),
     "undertow.experiments.progress": ("Listener",),
     "undertow.data.readers.pynapple": ("to_tsdframe",),
     "undertow.data.nlb.prepare": ("prepare", "target"),
@@ -179,7 +198,7 @@ def _type(annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type(argument) for argument in arguments)
     if origin is tuple:
-        return "list of texts"
+        return f"list of {LISTED.get(arguments[0]) or _type(arguments[0])}"
     if origin is typing.Literal:
         return ", ".join(f'`"{value}"`' for value in arguments)
     if origin is dict:
@@ -188,6 +207,8 @@ def _type(annotation: Any) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else _number(value)
 
 
@@ -232,6 +253,8 @@ def _row_of_parameter(parameter: inspect.Parameter, sentence: str) -> tuple[str,
     spelled = SPELLED.get(parameter.name, f"--{parameter.name.replace('_', '-')}")
     shown = parameter.name.upper() if is_positional else spelled
     default = "required" if parameter.default is inspect.Parameter.empty else _default(parameter.default)
+    if parameter.default is True:
+        default = f"on; `{spelled.replace('--', '--no-', 1)}` for off"
     return f"`{shown}`", sentence, default
 
 

@@ -30,7 +30,7 @@ MAY_IMPORT = {
         *("components.configuration", "components.corruption", "components.observations"),
     ),
     "analysis": ("vocabulary", "components", "models"),
-    "streaming": ("vocabulary", "components", "models"),
+    "streaming": ("vocabulary", "files", "components", "models"),
     "report": ("vocabulary", "files", "evaluation"),
     "experiments": (
         *("vocabulary", "files", "data", "components", "models", "baselines", "training", "search"),
@@ -63,6 +63,9 @@ DOORS = {
     "tyro": ("cli",),
     "tomli_w": ("experiments.recipe",),
     "ray": ("search.ray_workers",),
+    "onnx": ("streaming.onnx_graph",),
+    "onnxruntime": ("streaming.onnx_step",),
+    "jax2onnx": (),
     "torch": (),
     "pickle": (),
 }
@@ -254,6 +257,8 @@ def test_no_trace_of_a_machine():
         ("report.page", "import jax.numpy as jnp"),
         ("training.loop", "import pickle"),
         ("search.population", "import ray"),
+        ("streaming.stream", "from onnx import helper"),
+        ("streaming.export", "import onnxruntime"),
         ("data.store", "from . import trials"),
     ],
 )

@@ -281,6 +281,45 @@ def test_a_long_recording_is_chopped_and_split_in_blocks(tmp_path, capsys):
     assert "Wrote 5 trials" in capsys.readouterr().out
 
 
+def test_a_replay_prints_a_table_and_stores_what_was_streamed(run, trials_path, tmp_path, capsys):
+    estimate, window = tmp_path / "estimate.nc", ("--window", "5", "--delay", "1")
+    main(["stream", str(run), "--replay", str(trials_path), "--no-wait", "--out", str(estimate), *window])
+    captured = capsys.readouterr()
+    for word in ("median", "p99.9", "worst", "missed deadlines", "20 ms", f"undertow report {run}"):
+        assert word in captured.out
+    assert captured.err.startswith("Replaying 32 trials of 8 neurons")
+    assert ut.open_estimate(estimate).rates.shape == (32, 12, 8)
+    latency = json.loads((run / "latency.json").read_text())
+    assert (latency["bins"], latency["window"], latency["waits"]) == (32 * 12, 5, False)
+    main(["report", str(run), "--quiet"])
+    assert 'id="latency"' in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_replay_in_real_time_waits_for_its_bins(run, trials_path, capsys):
+    begun = time.perf_counter()
+    main(["stream", str(run), "--replay", str(trials_path), "--trials", "2", "--window", "5", "--quiet"])
+    assert time.perf_counter() - begun > 2 * 12 * 0.02
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert json.loads((run / "latency.json").read_text())["waits"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "set lfads.causal=true and fit again, or pass window="),
+        (("--trials", "0"), "first 0 trials"),
+        (("--window", "5", "--delay", "5"), "delay is 5 bins"),
+        (("--window", "5", "--decode"), "hold no behaviour"),
+        (("--window", "5", "--out", "nowhere/estimate.nc"), "no folder 'nowhere'"),
+    ],
+)
+def test_replays_that_cannot_be(run, trials_path, capsys, options, message):
+    code, errors, printed = failing(["stream", str(run), "--replay", str(trials_path), *options], capsys)
+    assert (code, len(errors), printed) == (1, 1, "")
+    assert message in errors[0]
+
+
 def test_other_trials_are_scored_with_neurons_in_any_order(run, trials_path, tmp_path, capsys):
     trials = ut.open_trials(trials_path)
     ut.save(trials.isel(neuron=slice(None, None, -1)), tmp_path / "turned.nc")

@@ -1,7 +1,12 @@
 """One battery for every model and its variants: what DESIGN asks of all of them, on small random data.
 
-To bring in a model: a row in `VARIANTS`.
+To bring in a model: a row in `VARIANTS`. Each variant is built and compiled once, and all tests of it run on the same programs.
 """
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,17 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow.components.corruption import Corruption
+from undertow.components.corruption import Corruption, CorruptionRates
 from undertow.data.batches import TrialArrays
+from undertow.experiments.recipe import value_of
 from undertow.models import MODELS
+from undertow.models.base import Model, ModelConfig
 from undertow.models.lfads import LFADS
+from undertow.models.transformer import NDT
 from undertow.search.space import moving_keys
 from undertow.training import checkpoint
-from undertow.training.hyperparameters import CorruptionConfig
-from undertow.training.loop import Choices, Training, beginning, plan_of, summarise
+from undertow.training.hyperparameters import CorruptionConfig, hyperparameters
+from undertow.training.loop import Choices, Training, plan_of, summarise
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
-from undertow.training.step import loss, step
+from undertow.training.state import start
+from undertow.training.step import step
+from undertow.vocabulary import ESTIMATE_VARIABLES
 
 SMALL = {
     "factors": 3,
@@ -30,6 +40,9 @@ SMALL = {
     "controller": 7,
     "inferred_inputs": 2,
 }
+LAYER = {"layers": 1, "feed_forward": 8}
+PUBLISHED = {"embedding": "identity", "positions": "learned", "context_backward": 3, "context_forward": 2}
+CAUSAL = {"causal": True, "context_backward": 4, "positions": "relative", "embedding": "per_count"}
 VARIANTS = {
     "lfads": LFADS(**SMALL),
     "lfads autonomous": LFADS(**{**SMALL, "inferred_inputs": 0}),
@@ -47,16 +60,29 @@ VARIANTS = {
     "lfads gaussian": LFADS(**SMALL, observation="gaussian"),
     "lfads gamma": LFADS(**SMALL, observation="gamma"),
     "lfads zero-inflated gamma": LFADS(**SMALL, observation="zero_inflated_gamma"),
+    "ndt": NDT(layers=2, feed_forward=8),
+    "ndt published": NDT(**LAYER, **PUBLISHED),
+    "ndt causal": NDT(layers=2, feed_forward=8, factors=3, **CAUSAL),
+    "ndt spatial": NDT(**LAYER, spatial=True, norm="after", positions="sinusoidal"),
 }
-TRIALS, TIME, NEURONS, INPUTS = 6, 11, 5, 2
+LATER = {"lfads causal": 1}
+"""Bins after which a count is first heard of by a causal variant; 0 where it is not named."""
+NEVER_DRAWN = ("lfads deterministic",)
+"""Variants of sampled models in which nothing is."""
+TRIALS, TIME, NEURONS, INPUTS, PADDING = 6, 11, 5, 2, 4
+SHORT, GAP = 2, 1
 HELD_OUT = np.array([False, True, False, False, True])
 FORWARD = np.arange(TIME) >= 9
-TRAINED_LIKE_ANOTHER = ("lfads strictly causal", "lfads automatic", "lfads no prior")
-"""Their gradients are tried one by one; training them tries nothing that another's does not, and takes ten seconds each."""
-each_model = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
-each_trained = pytest.mark.parametrize(
-    "config", [pytest.param(VARIANTS[name], id=name) for name in VARIANTS if name not in TRAINED_LIKE_ANOTHER]
-)
+UPDATES = 60
+
+
+class Tried(NamedTuple):
+    """A variant, its model as it begins, and what makes another of it."""
+
+    name: str
+    config: ModelConfig
+    model: Model
+    build: Callable[..., Model]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +90,8 @@ def data() -> TrialArrays:
     """Counts with a gap, a short trial and known inputs."""
     rng = np.random.default_rng(0)
     counts = 1.0 + rng.poisson(2.0, (TRIALS, TIME, NEURONS)).astype(np.float32)
-    counts[1, 3:5, 2] = np.nan
-    counts[2, 7:] = np.nan
+    counts[GAP, 3:5, 2] = np.nan
+    counts[SHORT, 7:] = np.nan
     inputs = rng.normal(size=(TRIALS, TIME, INPUTS)).astype(np.float32)
     return TrialArrays(counts, inputs, np.arange(TRIALS, dtype=np.int32))
 
@@ -76,196 +102,213 @@ def corruption() -> Corruption:
     return Corruption(jnp.asarray(HELD_OUT), jnp.asarray(FORWARD), moves_spikes=False)
 
 
-def choices(config, **corruption) -> Choices:
-    return Choices(
-        config, Training(batch_size=TRIALS), Optimiser(), Objective(), CorruptionConfig(**corruption)
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
+def tried(request, data) -> Tried:
+    """Each variant in its turn, so that its programs are compiled once and let go; built for the longest trials of any test."""
+    config, summary = request.param, summarise(data)._replace(bins=TIME + PADDING)
+    build = eqx.filter_jit(
+        lambda key, mean, variance: config.build(summary._replace(mean=mean, variance=variance), key=key)
+    )
+    of_key = partial(_built, build, summary)
+    (name,) = (name for name, one in VARIANTS.items() if one is config)
+    return Tried(name, config, of_key(3), of_key)
+
+
+def _built(build, summary, seed):
+    return build(jax.random.key(seed), summary.mean, summary.variance)
+
+
+@eqx.filter_jit
+def _estimates(model, corruption, counts, inputs, keys):
+    return jax.vmap(lambda c, i, k: model.estimate(corruption.conceal(c), i, key=k))(counts, inputs, keys)
+
+
+def estimates(model, counts, inputs, corruption, *, seed=7):
+    keys = jax.random.split(jax.random.key(seed), TRIALS)
+    return jax.tree.map(
+        np.asarray, _estimates(model, corruption, jnp.asarray(counts), jnp.asarray(inputs), keys)
     )
 
 
-def built(config, data):
-    return config.build(summarise(data), key=jax.random.key(3))
+@pytest.fixture(scope="module")
+def before(tried, data, corruption):
+    """The estimates that others are held against."""
+    return estimates(tried.model, data.counts, data.inputs, corruption)
 
 
-def estimates(model, counts, inputs, corruption, key=None):
-    keys = jax.random.split(jax.random.key(7), len(counts)) if key is None else key
-    one = lambda c, i, k: model.estimate(corruption.conceal(c), i, key=k)  # noqa: E731
-    return eqx.filter_jit(lambda c, i: jax.vmap(one)(c, i, keys))(jnp.asarray(counts), jnp.asarray(inputs))
-
-
-def all_terms(model, data, corruption, config):
-    settings = {name: jnp.float32(0.0) for name in config.settings()}
-    rates = jax.tree.map(jnp.float32, CorruptionConfig(coordinated_dropout=0.0).model_dump())
-    from undertow.components.corruption import CorruptionRates
-
-    rates = CorruptionRates(**rates)
-
+@eqx.filter_jit
+def _terms(model, corruption, batch, rates, settings):
     def one(counts, inputs, number):
         corrupted = corruption.validate(counts, rates, number)
         return model.terms(corrupted, inputs, settings, key=jax.random.fold_in(jax.random.key(1), number))
 
-    return eqx.filter_jit(lambda batch: jax.vmap(one)(*batch))(jax.tree.map(jnp.asarray, data))
+    return jax.vmap(one)(*batch)
+
+
+def all_terms(tried, data, corruption):
+    settings = {name: jnp.float32(0.0) for name in tried.config.settings()}
+    nothing = CorruptionConfig(coordinated_dropout=0.0)
+    rates = CorruptionRates(*(jnp.float32(getattr(nothing, name)) for name in CorruptionRates._fields))
+    return _terms(tried.model, corruption, jax.tree.map(jnp.asarray, data), rates, settings)
 
 
 def test_every_model_of_the_table_is_tried():
     assert {config.section for config in VARIANTS.values()} == set(MODELS)
 
 
-@each_model
-def test_shapes_of_the_estimate(config, data, corruption):
-    estimate = estimates(built(config, data), data.counts, data.inputs, corruption)
-    assert estimate["rates"].shape == (TRIALS, TIME, NEURONS)
-    assert estimate["factors"].shape == (TRIALS, TIME, config.factors)
-    assert all(np.isfinite(value).all() for value in jax.tree.leaves(estimate))
-    if config.observation != "gaussian":
-        assert (estimate["rates"] > 0).all()
+def test_shapes_of_the_estimate(tried, before):
+    assert before["rates"].shape == (TRIALS, TIME, NEURONS)
+    for name, value in before.items():
+        has_time = ESTIMATE_VARIABLES[name][1] == "time"
+        assert value.shape[:-1] == ((TRIALS, TIME) if has_time else (TRIALS,))
+        assert np.isfinite(value).all()
+    assert ("factors" in before) == (tried.config.factors > 0)
+    if tried.config.factors:
+        assert before["factors"].shape[-1] == tried.config.factors
+    if tried.config.observation != "gaussian":
+        assert (before["rates"] > 0).all()
 
 
-@each_model
-def test_loss_and_every_gradient_are_finite_and_used(config, data, corruption):
-    chosen = choices(config)
-    plan, model = plan_of(chosen, corruption, data), built(config, data)
-    numbers = beginning(chosen, data, seed=0).hyperparameters
-    arrays, static = eqx.partition(model, eqx.is_array)
-
-    @jax.jit
-    def gradient(arrays, batch):
-        return eqx.filter_grad(loss, has_aux=True)(
-            eqx.combine(arrays, static), plan, numbers, batch, jnp.int32(200), key=jax.random.key(0)
-        )
-
-    gradients, metrics = gradient(arrays, data)
-    assert np.isfinite(metrics["total"])
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
-
-
-@each_trained
-def test_loss_falls(config, data, corruption):
-    chosen = choices(config, coordinated_dropout=0.0)
-    plan, state = plan_of(chosen, corruption, data), beginning(chosen, data, seed=0)
+def test_loss_falls_and_all_gradients_are_finite(tried, data, corruption):
+    """Without dropout the loss falls; with dropout and all ramps at their end every step is finite as well."""
+    chosen = Choices(tried.config, Training(batch_size=TRIALS), Optimiser(), Objective(), CorruptionConfig())
+    plan, batch = plan_of(chosen, corruption, data), jax.tree.map(jnp.asarray, data)
+    numbers = hyperparameters(chosen.model, chosen.optimiser, chosen.objective, chosen.corruption)
+    state = start(tried.model, numbers, chosen.optimiser, key=jax.random.key(0))
     changing, static = eqx.partition(state, eqx.is_array)
 
     @jax.jit
-    def many(changing):
+    def many(changing, dropped, epoch):
+        rates = changing.hyperparameters.corruption._replace(coordinated_dropout=dropped)
+        numbers = changing.hyperparameters._replace(corruption=rates)
+        first = changing._replace(hyperparameters=numbers, epoch=epoch)
+
         def one(changing, key):
-            state, metrics = step(
-                plan, eqx.combine(changing, static), jax.tree.map(jnp.asarray, data), key=key
-            )
-            return eqx.filter(state, eqx.is_array), metrics["reconstruction"]
+            state, metrics = step(plan, eqx.combine(changing, static), batch, key=key)
+            return eqx.filter(state, eqx.is_array), metrics
 
-        return jax.lax.scan(one, changing, jax.random.split(jax.random.key(0), 60))
+        return jax.lax.scan(one, first, jax.random.split(jax.random.key(0), UPDATES))
 
-    after, reconstructions = many(changing)
-    assert reconstructions[-10:].mean() < reconstructions[:5].mean()
-    assert int(eqx.combine(after, static).skipped) == 0
+    after, metrics = many(changing, jnp.float32(0.0), jnp.int32(0))
+    assert metrics["reconstruction"][-10:].mean() < metrics["reconstruction"][:5].mean()
+    assert int(after.skipped) == 0
+    after, metrics = many(changing, jnp.float32(0.3), jnp.int32(200))
+    assert np.isfinite(metrics["total"]).all()
+    assert int(after.skipped) == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter(after.model, eqx.is_array)))
 
 
-@each_model
-def test_compiled_equals_uncompiled(config, data, corruption):
-    model = built(config, data)
-    compiled = estimates(
-        model, data.counts[:1], data.inputs[:1], corruption, jax.random.split(jax.random.key(2), 1)
-    )
+@pytest.mark.parametrize("trial", [0, SHORT])
+def test_one_trial_uncompiled_equals_its_part_of_the_batch(tried, before, data, corruption, trial):
     with jax.disable_jit():
-        plain = model.estimate(
-            corruption.conceal(jnp.asarray(data.counts[0])),
-            jnp.asarray(data.inputs[0]),
-            key=jax.random.split(jax.random.key(2), 1)[0],
+        plain = tried.model.estimate(
+            corruption.conceal(jnp.asarray(data.counts[trial])),
+            jnp.asarray(data.inputs[trial]),
+            key=jax.random.split(jax.random.key(7), TRIALS)[trial],
         )
     for name, value in plain.items():
-        np.testing.assert_allclose(compiled[name][0], value, rtol=2e-4, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(before[name][trial], value, rtol=2e-4, atol=2e-5, err_msg=name)
 
 
-@each_model
-def test_a_batch_equals_its_trials_one_by_one(config, data, corruption):
-    model, keys = built(config, data), jax.random.split(jax.random.key(7), TRIALS)
-    together = estimates(model, data.counts, data.inputs, corruption, keys)
-    for trial in range(TRIALS):
-        alone = estimates(
-            model,
-            data.counts[trial : trial + 1],
-            data.inputs[trial : trial + 1],
-            corruption,
-            keys[trial : trial + 1],
-        )
-        for name, value in alone.items():
-            np.testing.assert_allclose(together[name][trial], value[0], rtol=1e-4, atol=1e-5, err_msg=name)
+def test_a_trial_does_not_know_the_others(tried, before, data, corruption):
+    other = np.where(np.arange(TRIALS)[:, None, None] == GAP, data.counts, data.counts + 2)
+    after = estimates(tried.model, other, data.inputs, corruption)
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name][GAP], value[GAP], err_msg=name)
+    assert (after["rates"] != before["rates"]).any()
 
 
-@each_model
-def test_same_key_same_result_and_another_key_another(config, data, corruption):
-    model = built(config, data)
-    first, second = (estimates(model, data.counts, data.inputs, corruption) for _ in range(2))
-    assert all((first[name] == second[name]).all() for name in first)
-    other = estimates(
-        model, data.counts, data.inputs, corruption, jax.random.split(jax.random.key(8), TRIALS)
+def test_same_key_same_result_and_another_key_another(tried, before, data, corruption):
+    again, other = (
+        estimates(tried.model, data.counts, data.inputs, corruption, seed=seed) for seed in (7, 8)
     )
-    assert (other["rates"] == first["rates"]).all() == (not config.variational)
+    assert all((before[name] == again[name]).all() for name in before)
+    is_drawn = tried.model.is_sampled and tried.name not in NEVER_DRAWN
+    assert (other["rates"] != before["rates"]).any() == is_drawn
 
 
-@each_model
-def test_save_and_load(config, data, corruption, tmp_path):
-    model = built(config, data)
-    checkpoint.write(tmp_path / "model.safetensors", model, facts={"schema": "test"})
-    other = config.build(summarise(data), key=jax.random.key(99))
-    loaded, facts = checkpoint.read(tmp_path / "model.safetensors", other)
+def test_save_and_load(tried, before, data, corruption, tmp_path):
+    checkpoint.write(tmp_path / "model.safetensors", tried.model, facts={"schema": "test"})
+    loaded, facts = checkpoint.read(tmp_path / "model.safetensors", tried.build(99))
     assert facts == {"schema": "test"}
-    before = estimates(model, data.counts, data.inputs, corruption)
     after = estimates(loaded, data.counts, data.inputs, corruption)
     assert all((before[name] == after[name]).all() for name in before)
 
 
-@each_model
-def test_no_peeking_at_held_out_neurons_or_forward_bins(config, data, corruption):
-    model = built(config, data)
+def test_no_peeking_at_held_out_neurons_or_forward_bins(tried, before, data, corruption):
     other = data.counts.copy()
     other[:, :, HELD_OUT] += 3
     other[:, FORWARD] += 5
-    before = estimates(model, data.counts, data.inputs, corruption)
-    after = estimates(model, other, data.inputs, corruption)
+    after = estimates(tried.model, other, data.inputs, corruption)
     assert all((before[name] == after[name]).all() for name in before)
 
 
-@each_model
-def test_what_is_seen_matters(config, data, corruption):
-    model = built(config, data)
+def test_what_is_seen_matters(tried, before, data, corruption):
     other = data.counts.copy()
     other[:, :9, ~HELD_OUT] += 3
-    before = estimates(model, data.counts, data.inputs, corruption)
-    after = estimates(model, other, data.inputs, corruption)
+    after = estimates(tried.model, other, data.inputs, corruption)
     assert (before["rates"] != after["rates"]).any()
 
 
-@each_model
-def test_padding_and_order_change_nothing(config, data, corruption):
-    model = built(config, data)
-    padding = np.full((TRIALS, 4, NEURONS), np.nan, np.float32)
+def test_padding_and_order_change_nothing(tried, data, corruption):
+    padding = np.full((TRIALS, PADDING, NEURONS), np.nan, np.float32)
     longer = TrialArrays(
         np.concatenate([data.counts, padding], axis=1),
-        np.concatenate([data.inputs, np.zeros((TRIALS, 4, INPUTS), np.float32)], axis=1),
+        np.concatenate([data.inputs, np.zeros((TRIALS, PADDING, INPUTS), np.float32)], axis=1),
         data.number,
     )
     wider = Corruption(
-        corruption.held_out, jnp.asarray(np.r_[FORWARD, np.zeros(4, bool)]), moves_spikes=False
+        corruption.held_out, jnp.asarray(np.r_[FORWARD, np.zeros(PADDING, bool)]), moves_spikes=False
     )
-    terms, padded = (all_terms(model, d, c, config) for d, c in ((data, corruption), (longer, wider)))
+    terms, padded = (all_terms(tried, d, c) for d, c in ((data, corruption), (longer, wider)))
     for name, value in terms.items():
         np.testing.assert_allclose(padded[name], value, rtol=2e-4, atol=1e-4, err_msg=name)
     order = np.array([3, 1, 5, 0, 2, 4])
-    shuffled = all_terms(model, TrialArrays(*(array[order] for array in data)), corruption, config)
+    shuffled = all_terms(tried, TrialArrays(*(array[order] for array in data)), corruption)
     for name, value in terms.items():
         np.testing.assert_allclose(shuffled[name], value[order], rtol=2e-4, atol=1e-4, err_msg=name)
 
 
-@each_model
-def test_a_causal_model_does_not_look_ahead(config, data, corruption):
-    model, now = built(config, data), 6
-    other = data.counts.copy()
+def test_a_causal_model_does_not_look_ahead(tried, before, data, corruption):
+    now, other = 6, data.counts.copy()
     other[:, now:] += 4
-    other[2] = data.counts[2]
-    before = estimates(model, data.counts, data.inputs, corruption)["rates"]
-    after = estimates(model, other, data.inputs, corruption)["rates"]
-    lag = config.lag if config.inferred_inputs else TIME
-    assert (before[:, : now + lag] == after[:, : now + lag]).all() == config.causal
+    after = estimates(tried.model, other, data.inputs, corruption)
+    has_changed = (before["rates"] != after["rates"]).any((0, 2))
+    first = int(np.argmax(has_changed))
+    assert has_changed.any()
+    assert (first == now + LATER.get(tried.name, 0)) if tried.config.causal else (first < now)
+
+
+@eqx.filter_jit
+def _streamed(model, seen, inputs):
+    """The posterior means of a trial, bin by bin and at once."""
+    streaming = model.streaming()
+    opened = streaming.opening
+    state, first = streaming.begin(seen[:opened], inputs[:opened])
+    advance = lambda state, bins: streaming.advance(state, *bins)  # noqa: E731
+    _, rest = jax.lax.scan(advance, state, (seen[opened:], inputs[opened:]))
+    one_by_one = {name: jnp.concatenate([first[name], value]) for name, value in rest.items()}
+    return one_by_one, model.estimate(seen, inputs, key=None)
+
+
+def test_a_stream_gives_the_estimate_bin_by_bin_or_says_what_would_have_to_change(tried, data, corruption):
+    answer, config = tried.model.streaming(), tried.config
+    if isinstance(answer, str):
+        assert not config.causal
+        section, key, value = re.search(r"(\w+)\.(\w+)=(\w+)", answer).groups()
+        assert section == config.section
+        changed = type(config)(**{**config.model_dump(), key: value_of(value)})
+        built = eqx.filter_eval_shape(
+            changed.build, summarise(data)._replace(bins=TIME), key=jax.random.key(0)
+        )
+        assert not isinstance(built.streaming(), str)
+        return
+    assert config.causal
+    seen = corruption.conceal(jnp.asarray(data.counts[GAP]))[~FORWARD]
+    one_by_one, offline = _streamed(tried.model, seen, jnp.asarray(data.inputs[GAP])[~FORWARD])
+    assert {"rates", "latents"} <= one_by_one.keys() <= offline.keys()
+    for name, value in one_by_one.items():
+        np.testing.assert_allclose(value, offline[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS.keys())

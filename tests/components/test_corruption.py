@@ -14,9 +14,11 @@ from undertow.components.corruption import (
     CorruptionRates,
     coordinated_dropout,
     dropout_mask,
+    hashed_dropout,
     keep_mask,
     move_spikes,
 )
+from undertow.components.masking import Masking
 from undertow.components.observations import OBSERVATIONS
 from undertow.models.base import reconstruction
 
@@ -29,14 +31,27 @@ seeds = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=25, deadline=None)
 
 
-def rates(coordinated_dropout=0.0, pass_rate=0.0, sample_validation=0.0, jitter=0.0, shift=0.0):
-    return CorruptionRates(
-        *map(jnp.float32, (coordinated_dropout, pass_rate, sample_validation, jitter, shift))
+NONE = CorruptionRates(
+    *(0.0,) * 6, mask_token=1.0, mask_random=1.0, span_probability=1.0, concealed_weight=1.0
+)
+
+
+def rates(coordinated_dropout=0.0, pass_rate=0.0, sample_validation=0.0, **others):
+    numbers = NONE._replace(
+        coordinated_dropout=coordinated_dropout,
+        pass_rate=pass_rate,
+        sample_validation=sample_validation,
+        **others,
     )
+    return CorruptionRates(*map(jnp.float32, numbers))
 
 
-def corruption(*, moves_spikes=False):
-    return Corruption(jnp.asarray(HELD_OUT), jnp.asarray(FORWARD), moves_spikes=moves_spikes)
+def corruption(*, masking=None, moves_spikes=False):
+    return Corruption(jnp.asarray(HELD_OUT), jnp.asarray(FORWARD), masking, moves_spikes=moves_spikes)
+
+
+def masking(*kinds, **choices):
+    return Masking(region=jnp.asarray([0, 0, 0, 1, 1, 1]), regions=2, kinds=kinds, **choices)
 
 
 def counts(seed=0):
@@ -208,6 +223,125 @@ def test_validation_without_any_corruption_counts_all_that_was_observed():
     np.testing.assert_array_equal(corruption().conceal(jnp.asarray(counts())), one.seen)
 
 
+@partial(jax.jit, static_argnames="repeats")
+def _many(chosen, original, numbers, key, *, repeats):
+    return jax.vmap(lambda one, trial: chosen.corrupt(original, numbers, trial, key=one))(
+        jax.random.split(key, repeats), jnp.arange(repeats)
+    )
+
+
+def many(chosen, numbers, repeats=4000):
+    """The one trial corrupted many times, as many trials: (repeat, time, neuron)."""
+    one = _many(chosen, jnp.asarray(counts()), numbers, jax.random.key(2), repeats=repeats)
+    return jax.tree.map(np.asarray, one)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "numbers"),
+    [
+        (("bins",), {"mask_rate": 0.3}),
+        (("entries", "regions"), {"mask_rate": 0.3}),
+        (("entries",), {"mask_rate": 0.3, "coordinated_dropout": 0.4}),
+        (("within_region", "neurons"), {"mask_rate": 0.4, "coordinated_dropout": 0.3, "pass_rate": 0.2}),
+        (("entries",), {"mask_rate": 0.3, "coordinated_dropout": 0.3, "sample_validation": 0.25}),
+        (("bins",), {"mask_rate": 0.0, "coordinated_dropout": 0.5}),
+    ],
+)
+def test_masks_and_dropout_together_leave_the_expected_loss_as_it_is(kinds, numbers):
+    one = many(corruption(masking=masking(*kinds, longest_span=3)), rates(**numbers))
+    is_visible = np.isfinite(counts()) & ~CONCEALED
+    weight = one.weight[:, is_visible]
+    np.testing.assert_allclose(weight.mean(0), 1, atol=5 * weight.std() / np.sqrt(len(weight)))
+    shared = numbers.get("sample_validation", 0.0)
+    concealed = one.weight[:, CONCEALED & np.isfinite(counts())]
+    np.testing.assert_allclose(concealed, 1 / (1 - np.float32(shared)), rtol=1e-5)
+    np.testing.assert_array_equal(one.weight[:, np.isnan(counts())], 0)
+    assert np.isnan(one.seen[:, CONCEALED]).all()
+
+
+def test_only_what_masks_hide_counts_and_what_is_seen_stays_as_it_is():
+    one = many(corruption(masking=masking("entries")), rates(mask_rate=0.3), repeats=200)
+    is_visible = np.broadcast_to(np.isfinite(counts()) & ~CONCEALED, one.seen.shape)
+    is_counted = is_visible & (one.weight > 0)
+    np.testing.assert_array_equal(one.seen[is_counted], 0)
+    original = np.broadcast_to(counts(), one.seen.shape)
+    np.testing.assert_array_equal(one.seen[is_visible & ~is_counted], original[is_visible & ~is_counted])
+    np.testing.assert_allclose(one.weight[is_counted], 1 / 0.3, rtol=1e-5)
+    np.testing.assert_array_equal(one.target, original)
+
+
+def test_concealed_entries_weigh_what_the_recipe_says():
+    for concealed_weight in (0.0, 2.5):
+        numbers = rates(0.3, concealed_weight=concealed_weight)
+        weight = np.asarray(corrupted(counts(), numbers).weight)
+        np.testing.assert_array_equal(weight[CONCEALED & np.isfinite(counts())], concealed_weight)
+        assert (np.asarray(validated(counts(), numbers).weight)[CONCEALED & np.isfinite(counts())] == 1).all()
+
+
+@jax.jit
+def _masked_validation(chosen, original, numbers, trial, choice):
+    return chosen.validate(original, numbers, trial, choice)
+
+
+def masked_validation(numbers, *, trial=3, choice=None, token="zero", kinds=("entries",)):
+    chosen = corruption(masking=masking(*kinds, token=token, longest_span=2))
+    choice = None if choice is None else jnp.int32(choice)
+    return jax.tree.map(
+        np.asarray,
+        _masked_validation(chosen, jnp.asarray(counts()), numbers, jnp.int32(trial), choice),
+    )
+
+
+@pytest.mark.parametrize("token", ["zero", "unobserved"])
+def test_validation_masks_by_the_token_alone_and_always_the_same(token):
+    """Training may leave counts as they are or put random ones in their place; a score on these would be by luck."""
+    numbers = rates(mask_rate=0.5, mask_token=0.0, mask_random=0.5)
+    one, again = (masked_validation(numbers, token=token) for _ in range(2))
+    np.testing.assert_array_equal(one.weight, again.weight)
+    np.testing.assert_array_equal(one.seen, again.seen)
+    is_visible = np.isfinite(counts()) & ~CONCEALED
+    is_hidden = is_visible & (one.weight > 0)
+    assert 0 < is_hidden.sum() < is_visible.sum()
+    np.testing.assert_array_equal(one.seen[is_hidden], 0 if token == "zero" else np.nan)
+    np.testing.assert_array_equal(one.seen[is_visible & ~is_hidden], counts()[is_visible & ~is_hidden])
+    np.testing.assert_allclose(one.weight[is_hidden], 2)
+    np.testing.assert_array_equal(one.weight[CONCEALED & np.isfinite(counts())], 1)
+
+
+def test_validation_has_as_many_choices_of_masks_as_numbers():
+    numbers = rates(mask_rate=0.5)
+    choices = [masked_validation(numbers, choice=choice).weight > 0 for choice in (None, 0, 1, 2)]
+    assert len({choice.tobytes() for choice in choices}) == 4
+    again = masked_validation(numbers, choice=1).weight > 0
+    np.testing.assert_array_equal(again, choices[2])
+    other = masked_validation(numbers, choice=1, trial=4).weight > 0
+    assert (other != choices[2]).any()
+
+
+def test_sample_validation_takes_the_place_of_masks_in_validation():
+    one = masked_validation(rates(mask_rate=0.5, sample_validation=0.4))
+    is_validated = one.weight > 0
+    training = _many(
+        corruption(masking=masking("entries")),
+        jnp.asarray(counts()),
+        rates(mask_rate=0.5, sample_validation=0.4),
+        jax.random.key(0),
+        repeats=4,
+    )
+    assert not (np.asarray(training.weight)[3] > 0)[is_validated].any()
+    is_shown = np.isfinite(counts()) & ~CONCEALED & ~is_validated
+    np.testing.assert_allclose(one.seen[is_shown], counts()[is_shown] / np.float32(0.6), rtol=1e-5)
+
+
+def test_spans_rise_with_the_updates_where_there_are_masks():
+    numbers = rates(mask_rate=0.3, span_probability=0.8)
+    with_masks = corruption(masking=masking("bins", longest_span=3, span_start=5, span_ramp=2))
+    shares = [float(with_masks.at(numbers, jnp.int32(update)).span_probability) for update in (0, 5, 6, 99)]
+    np.testing.assert_allclose(shares, [0, 0.4, 0.8, 0.8])
+    assert with_masks.at(numbers, jnp.int32(0))._replace(span_probability=numbers.span_probability) == numbers
+    assert corruption().at(numbers, jnp.int32(0)) == numbers
+
+
 def moved(original, *, jitter=0.0, shift=0.0, seed=0):
     return np.asarray(
         _moved(jnp.asarray(original), jnp.float32(jitter), jnp.float32(shift), jax.random.key(seed))
@@ -299,3 +433,55 @@ def test_dropout_keeps_the_mean():
     assert set(np.unique(mask)) == {0.0, np.float32(1 / (1 - np.float32(0.4)))}
     np.testing.assert_allclose(mask.mean(), 1, atol=0.01)
     np.testing.assert_array_equal(dropout_mask(jnp.float32(0.0), (5, 4), key=jax.random.key(0)), 1)
+
+
+HASHED_SHAPE = (3, 200, 150)
+
+
+@jax.jit
+def hashed(rate, key):
+    return hashed_dropout(rate, HASHED_SHAPE, key=key)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.2, 0.5, 0.9])
+def test_hashed_dropout_keeps_its_share_and_the_mean(rate):
+    factors = np.asarray(hashed(jnp.float32(rate), jax.random.key(0)))
+    assert factors.shape == HASHED_SHAPE
+    is_kept = factors > 0
+    assert set(np.unique(factors)) <= {np.float32(0), np.float32(1) / (np.float32(1) - np.float32(rate))}
+    sigma = np.sqrt(rate * (1 - rate) / factors.size)
+    assert abs(is_kept.mean() - (1 - rate)) <= 4 * sigma
+    for axis in range(3):  # no head, row or column of its own
+        others = tuple(one for one in range(3) if one != axis)
+        size = factors.size / HASHED_SHAPE[axis]
+        spread = np.sqrt(rate * (1 - rate) / size)
+        assert (np.abs(is_kept.mean(others) - (1 - rate)) <= 5 * spread).all()
+
+
+def correlation(first, second):
+    return np.corrcoef(first.ravel(), second.ravel())[0, 1] * np.sqrt(first.size)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_hashed_dropout_draws_neighbours_and_keys_independently(rate):
+    """Correlations in units of what chance allows: below four."""
+    keys = [*jax.random.split(jax.random.key(0), 6), jax.random.key(0), jax.random.key(1)]
+    masks = [np.asarray(hashed(jnp.float32(rate), key)) > 0 for key in keys]
+    for mask in masks[:3]:
+        for distance in (1, 2, 3, 7, 64):
+            assert abs(correlation(mask[:, :, distance:], mask[:, :, :-distance])) < 4
+            assert abs(correlation(mask[:, distance:], mask[:, :-distance])) < 4
+        assert abs(correlation(mask[1:], mask[:-1])) < 4
+    for first in range(len(keys)):
+        for second in range(first):
+            assert abs(correlation(masks[first], masks[second])) < 4
+            assert abs(correlation(masks[first][:, :, 1:], masks[second][:, :, :-1])) < 4
+
+
+def test_hashed_dropout_of_the_same_key_is_the_same_and_is_fused_alike():
+    plain = hashed_dropout(jnp.float32(0.3), HASHED_SHAPE, key=jax.random.key(4))
+    np.testing.assert_array_equal(plain, hashed(jnp.float32(0.3), jax.random.key(4)))
+    one_more = jax.vmap(lambda key: hashed_dropout(jnp.float32(0.3), HASHED_SHAPE, key=key))(
+        jax.random.key(4)[None]
+    )
+    np.testing.assert_array_equal(plain, one_more[0])

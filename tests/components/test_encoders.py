@@ -74,3 +74,20 @@ def test_unseen_bins_change_nothing(inputs):
 def test_with_nothing_seen_the_start_is_the_summary(inputs):
     both = encoder()
     np.testing.assert_array_equal(both.summary(inputs, ~ALL_SEEN), 0)
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_bin_by_bin_is_around(inputs, lag):
+    causal = encoder(is_causal=True)
+    state, found = causal.begin(lag), []
+    for bin_inputs in inputs:
+        state, encoded = causal.advance(state, bin_inputs)
+        found.append(encoded)
+    np.testing.assert_allclose(np.stack(found), causal.around(inputs, ALL_SEEN, lag), rtol=1e-5, atol=1e-6)
+    assert (np.stack(found)[:lag] == 0).all()
+
+
+@pytest.mark.parametrize(("is_causal", "size"), [(True, SIZE), (False, 2 * SIZE)])
+def test_of_no_bins_the_start_is_the_summary(inputs, is_causal, size):
+    summary = encoder(is_causal=is_causal).summary(inputs[:0], ALL_SEEN[:0])
+    np.testing.assert_array_equal(summary, np.zeros(size))

@@ -8,8 +8,11 @@ from tiny_model import Tiny, same_bits
 from tiny_trials import make_trials
 
 import undertow as ut
-from undertow.experiments.fitting import check_support, fingerprint
+from undertow.experiments.fitting import check_support, concealed, fingerprint, masking_of
 from undertow.experiments.recipe import from_document, read
+from undertow.models.base import Range
+from undertow.search.settings import Search
+from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Training
 from undertow.vocabulary import UndertowError
 
@@ -125,6 +128,62 @@ def test_counts_that_cannot_be_explained_are_named(tmp_path, model, value):
 def test_support_ignores_what_is_missing(trials):
     check_support("poisson", trials)
     assert np.isnan(trials.counts.values).any()
+
+
+def with_regions(trials, regions=("PMd", "M1", "M1", "PMd"), column="location"):
+    return trials.assign_coords({column: ("neuron", list(regions))})
+
+
+def test_masks_know_each_neurons_region(trials):
+    choices = {"masks": ("regions", "bins"), "mask_as": "unobserved", "longest_span": 3, "span_start": 7}
+    masking = masking_of(CorruptionConfig(**choices), with_regions(trials))
+    np.testing.assert_array_equal(masking.region, [1, 0, 0, 1])
+    assert (masking.regions, masking.kinds, masking.token) == (2, ("regions", "bins"), "unobserved")
+    assert (masking.longest_span, masking.span_start, masking.span_ramp) == (3, 7, 0)
+    numbered = with_regions(trials, (4, 4, 9, 9), "probe")
+    chosen = CorruptionConfig(masks=("within_region",), region="probe")
+    np.testing.assert_array_equal(masking_of(chosen, numbered).region, [0, 0, 1, 1])
+
+
+def test_masks_that_need_no_region_take_trials_without(trials):
+    masking = masking_of(CorruptionConfig(masks=("bins", "neurons")), trials)
+    np.testing.assert_array_equal(masking.region, np.zeros(4))
+    assert masking.regions == 1
+
+
+def test_there_are_masks_where_the_recipe_or_its_search_asks_for_them(recipe, trials):
+    assert concealed(recipe, trials).masking is None
+    asks = recipe._replace(corruption=CorruptionConfig(mask_rate=0.2, masks=("entries",)))
+    assert concealed(asks, trials).masking.kinds == ("entries",)
+    moving = recipe._replace(search=Search(space={"corruption.mask_rate": Range(low=0.1, high=0.4)}))
+    assert concealed(moving, trials).masking.kinds == ("bins",)
+
+
+@pytest.mark.parametrize("kind", ["regions", "within_region"])
+def test_masks_by_region_need_two_regions(tmp_path, recipe, kind):
+    trials = make_trials()
+    asks = {"mask_rate": 0.2, "masks": ("bins", kind)}
+    faults = [
+        (trials, {}, rf"'{kind}' need each neuron's region.*no unit column 'location'.*have .*held_out"),
+        (with_regions(trials), {"region": "area"}, "no unit column 'area'.*have .*location"),
+        (trials, {"region": "condition"}, "no unit column 'condition'"),
+        (with_regions(trials, ["M1"] * 4), {}, f"'{kind}' hide one region at a time, but all .* in 'M1'"),
+    ]
+    for given, keys, message in faults:
+        with pytest.raises(UndertowError, match=message) as raised:
+            ut.fit(recipe, given, out=tmp_path / "run", corruption=CorruptionConfig(**asks, **keys))
+        assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_masks_selects_on_what_they_hide(tmp_path, recipe, trials):
+    corruption = CorruptionConfig(coordinated_dropout=0.0, mask_rate=0.3, masks=("within_region", "bins"))
+    training = Training(epochs=2, batch_size=5, select_on="held_in", validation_masks=2)
+    fitted = ut.fit(
+        recipe, with_regions(trials), out=tmp_path / "run", corruption=corruption, training=training
+    )
+    assert "masks hid them" in fitted.outcome["selected_on"]
+    assert from_document(read(fitted.folder / "recipe.toml")).corruption == corruption
 
 
 @pytest.mark.parametrize("keys", [{"select_on": "sample_validation"}, {"select_on": "held_out"}])

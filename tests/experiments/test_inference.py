@@ -142,7 +142,19 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(fitted, trials, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("samples", [0, -2])
-def test_samples_are_at_least_one(fitted, trials, samples):
-    with pytest.raises(UndertowError, match=f"from {samples} posterior samples"):
-        fitted.infer(trials, samples=samples)
+def test_without_samples_posterior_means_pass_on(fitted, trials):
+    """Against the model called by hand without a key; nothing is drawn, so that seeds change nothing."""
+    import jax.numpy as jnp
+
+    estimate = fitted.infer(trials, samples=0)
+    counts = np.where(trials.held_out.values, np.nan, trials.counts[2].values)
+    expected = fitted.model.estimate(jnp.asarray(counts), jnp.asarray(trials.inputs[2].values), key=None)
+    np.testing.assert_allclose(estimate.rates[2], expected["rates"] / 0.02, rtol=1e-5)
+    assert set(estimate.data_vars) == {"rates", "factors"}
+    assert estimate.attrs["samples"] == 0
+    assert estimate.identical(fitted.infer(trials, samples=0, seed=99))
+
+
+def test_samples_are_not_negative(fitted, trials):
+    with pytest.raises(UndertowError, match="from -2 posterior samples"):
+        fitted.infer(trials, samples=-2)

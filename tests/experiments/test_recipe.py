@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from undertow.experiments import recipe as recipes
 from undertow.models import MODELS
 from undertow.models.lfads import LFADS
+from undertow.models.transformer import NDT
 from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Training
 from undertow.training.objective import Objective
+from undertow.training.optimiser import Optimiser
 from undertow.vocabulary import UndertowError
 
 
@@ -44,6 +46,31 @@ def test_what_is_not_said_takes_its_default():
     assert recipes.from_document({"model": "lfads"}) == recipes.Recipe(LFADS())
 
 
+def test_a_model_brings_its_own_defaults_for_the_other_sections():
+    recipe = recipes.from_document({"model": "ndt"})
+    assert recipe == recipes.of(NDT())
+    assert recipe.corruption == CorruptionConfig(coordinated_dropout=0.0, mask_rate=0.25, masks=("bins",))
+    assert recipe.optimiser == Optimiser(learning_rate=1e-3, warm_up=200)
+    assert recipe.objective == Objective(kl_ramp=0, penalty_ramp=0)
+    assert recipe.training == Training()
+    assert recipes.of(LFADS()) == recipes.Recipe(LFADS())
+
+
+def test_what_is_said_comes_before_the_models_own_defaults():
+    document = {"model": "ndt", "optimiser": {"learning_rate": 0.5}, "corruption": {"masks": ["neurons"]}}
+    recipe = recipes.from_document(recipes.with_settings(document, ["corruption.mask_rate=0.0"]))
+    assert recipe.optimiser == Optimiser(learning_rate=0.5, warm_up=200)
+    assert recipe.corruption == CorruptionConfig(coordinated_dropout=0.0, mask_rate=0.0, masks=("neurons",))
+    assert NDT.defaults["corruption"]["mask_rate"] == 0.25
+
+
+@pytest.mark.parametrize("model", recipes.EVERY_MODEL)
+def test_every_models_own_defaults_are_understood_and_come_back_from_toml(model):
+    recipe = recipes.of(recipes.EVERY_MODEL[model]())
+    assert recipes.from_document({"model": model}) == recipe
+    assert recipes.from_document(tomllib.loads(recipes.to_toml(recipe))) == recipe
+
+
 def test_a_shipped_recipe_and_a_file_are_read(tmp_path):
     assert recipes.from_document(recipes.read("demo")).model == LFADS()
     path = tmp_path / "mine.toml"
@@ -67,6 +94,11 @@ def test_a_shipped_recipe_and_a_file_are_read(tmp_path):
         ),
         ({"model": "lfads", "corruption": {"coordinated_dropout": 1.0}}, "coordinated_dropout"),
         ({"model": "lfads", "optimiser": {"learning_rate": float("inf")}}, "learning_rate"),
+        ({"model": "ndt", "corruption": {"masks": ["bin"]}}, r"'corruption\.masks\.0' is 'bin'.*entries"),
+        ({"model": "ndt", "corruption": {"masks": []}}, r"'corruption\.masks' is \[\]"),
+        ({"model": "ndt", "corruption": {"mask_rate": 1.0}}, "mask_rate"),
+        ({"model": "ndt", "ndt": {"width": 3, "heads": 2}}, r"ndt\.width=3 can't be shared out"),
+        ({"model": "ndt", "ndt": {"spatial": True, "causal": True}}, "reads whole trials"),
         ({"model": "lfads", "training": 5}, "'training' is 5, but is a section"),
         ({"model": "lfads", "seed": -1}, "seed is -1"),
         ({"model": "lfads", "seed": True}, "seed is True"),

@@ -1,5 +1,7 @@
 """Validation and selection against brute force: which entries count, smoothing, and which weights are kept."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,16 +10,24 @@ import pytest
 from scipy import stats
 from tiny_model import FORWARD, HELD_OUT, choices, corruption, same_bits, trial_arrays
 
+from undertow.components.masking import Masking
 from undertow.training.epoch import SMOOTHING, build
 from undertow.training.loop import _counted, _selection, beginning, plan_of
 
 TRAIN, VALID = trial_arrays(), trial_arrays(7, seed=1, first=12)
+MASKING = Masking(jnp.zeros(4, jnp.int32), regions=1, kinds=("entries",), token="unobserved")
+MASKED = {"coordinated_dropout": 0.0, "mask_rate": 0.4, "mask_token": 0.5, "mask_random": 0.5}
 ON_DEVICE = tuple(jax.tree.map(jnp.asarray, arrays) for arrays in (TRAIN, VALID))
 
 
-def epochs(chosen, number=1, *, seed=1):
+def concealed_by(masking):
+    return replace(corruption(), masking=masking)
+
+
+def epochs(chosen, number=1, *, seed=1, masking=None):
     """States and journal lines of the first epochs."""
-    plan, concealed = plan_of(chosen, corruption(), TRAIN), corruption()
+    concealed = concealed_by(masking)
+    plan = plan_of(chosen, concealed, TRAIN)
     run = build(plan, _counted(_selection(chosen, concealed), chosen, concealed))
     state = beginning(chosen, TRAIN, seed=seed)
     changing, static = eqx.partition(state, eqx.is_array)
@@ -35,11 +45,12 @@ def epochs(chosen, number=1, *, seed=1):
     return history
 
 
-def likelihoods(model, rates):
+def likelihoods(model, rates, *, masking=None, choice=None):
     """-log p of every entry of the validation trials as they are shown, and how much validation counts each."""
     entries, weights = [], []
+    concealed, choice = concealed_by(masking), None if choice is None else jnp.int32(choice)
     for counts, inputs, number in zip(*VALID, strict=True):
-        shown = corruption().validate(jnp.asarray(counts), rates, jnp.int32(number))
+        shown = concealed.validate(jnp.asarray(counts), rates, jnp.int32(number), choice)
         _, parameters = model.parameters(shown.seen, jnp.asarray(inputs), 0.0)
         entries.append(-stats.poisson(np.exp(np.asarray(parameters[..., 0], np.float64))).logpmf(counts))
         weights.append(np.asarray(shown.weight))
@@ -78,6 +89,63 @@ def test_selection_counts_what_dropout_hides(select_on):
     share = (weights[is_visible] > 0).mean()
     assert 0.2 < share < 0.6
     np.testing.assert_array_equal(weights, again)
+
+
+@pytest.mark.parametrize("select_on", ["all", "held_in"])
+@pytest.mark.parametrize("masks", [1, 3])
+def test_the_selection_score_averages_choices_of_masks(select_on, masks):
+    """Each choice hides entries of its own; the score is nats an entry that counts, over all of them."""
+    chosen = choices(training={"select_on": select_on, "validation_masks": masks}, corruption=MASKED)
+    ((state, metrics),) = epochs(chosen, masking=MASKING)
+    rates, total, counted, terms = state.hyperparameters.corruption, 0.0, 0.0, []
+    is_scored = np.isfinite(VALID.counts) & (~HELD_OUT if select_on == "held_in" else True)
+    hidden = set()
+    for choice in range(masks) if masks > 1 else [None]:
+        entries, weights = likelihoods(state.model, rates, masking=MASKING, choice=choice)
+        terms.append(np.nansum(weights * entries, (1, 2)).mean())
+        scored = np.where(is_scored, weights, 0.0)
+        hidden.add((scored > 0).tobytes())
+        total, counted = total + np.nansum(scored * entries), counted + scored.sum()
+    assert len(hidden) == masks
+    np.testing.assert_allclose(metrics["selection"], total / counted, rtol=1e-4)
+    expected = np.mean(terms) / plan_of(chosen, corruption(), TRAIN).entries
+    np.testing.assert_allclose(metrics["valid/reconstruction"], expected, rtol=1e-4)
+
+
+def test_a_model_that_stands_still_has_the_same_masked_score_in_every_epoch():
+    still = {"learning_rate": 1e-30, "smallest_learning_rate": 0.0, "schedule": "constant"}
+    chosen = choices(training={"validation_masks": 2}, corruption=MASKED, optimiser=still)
+    history = epochs(chosen, 3, masking=MASKING)
+    scores = {float(metrics["selection"]) for _, metrics in history}
+    assert len(scores) == 1
+    assert len({float(metrics["train/reconstruction"]) for _, metrics in history}) == 3
+
+
+@pytest.mark.parametrize("validation_dropout", [0.0, 0.6])
+def test_validation_hides_its_own_share_by_masks_where_there_are_any(validation_dropout):
+    chosen = choices(
+        training={"select_on": "all", "validation_dropout": validation_dropout},
+        corruption={**MASKED, "coordinated_dropout": 0.2},
+    )
+    ((state, metrics),) = epochs(chosen, masking=MASKING)
+    rates = state.hyperparameters.corruption._replace(
+        coordinated_dropout=jnp.float32(0.0), mask_rate=jnp.float32(validation_dropout)
+    )
+    entries, weights = likelihoods(state.model, rates, masking=MASKING)
+    is_visible = np.isfinite(VALID.counts) & ~HELD_OUT & ~FORWARD[:, None]
+    assert abs((weights[is_visible] > 0).mean() - (validation_dropout or 1.0)) < 0.15
+    np.testing.assert_allclose(metrics["selection"], np.nansum(weights * entries) / weights.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["entries", "regions"])
+def test_selection_on_held_out_neurons_hides_nothing_else(kind):
+    masking = Masking(jnp.asarray([0, 0, 1, 1], jnp.int32), regions=2, kinds=(kind,))
+    chosen = choices(training={"select_on": "held_out"}, corruption=MASKED)
+    ((state, metrics),) = epochs(chosen, masking=masking)
+    rates = state.hyperparameters.corruption._replace(mask_rate=jnp.float32(0.0))
+    entries, weights = likelihoods(state.model, rates)
+    weights = np.where(np.isfinite(VALID.counts) & HELD_OUT, 1.0, 0.0)
+    np.testing.assert_allclose(metrics["selection"], np.nansum(weights * entries) / weights.sum(), rtol=1e-4)
 
 
 def test_validation_terms_are_means_over_trials_whatever_the_batch():

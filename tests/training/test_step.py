@@ -1,5 +1,7 @@
 """One update against the same computed in the open, and the updates that are skipped."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_model import Tiny, choices, corruption, same_bits, trial_arrays
 
+from undertow.components.masking import Masking
 from undertow.training.loop import beginning, plan_of
 from undertow.training.optimiser import LOSS_SCALE
 from undertow.training.step import loss, step
@@ -96,3 +99,32 @@ def test_another_key_gives_another_corruption():
     first, second, other = (once(plan, state, seed=seed)[0].model for seed in (1, 1, 2))
     assert same_bits(first, second)
     assert not same_bits(first, other)
+
+
+def test_spans_of_masks_follow_the_updates():
+    """Before the ramp a step with the full share of spans is one without; after it, it is not."""
+    numbers = {"coordinated_dropout": 0.0, "mask_rate": 0.4}
+    spans = Masking(
+        jnp.zeros(4, jnp.int32), regions=1, kinds=("bins",), longest_span=4, span_start=5, span_ramp=10
+    )
+    plan, with_spans = begun(corruption={**numbers, "span_probability": 1.0})
+    _, without = begun(corruption={**numbers, "span_probability": 0.0})
+    plan = plan._replace(corruption=replace(corruption(), masking=spans))
+    changing, static = eqx.partition(with_spans, eqx.is_array)
+
+    @jax.jit
+    def reconstruction(changing, update, key):
+        state = eqx.combine(changing, static)._replace(update=update)
+        return step(plan, state, BATCH, key=key)[1]["reconstruction"]
+
+    def same(update):
+        keys = jax.random.split(jax.random.key(0), 6)
+        first, second = (
+            [float(reconstruction(eqx.filter(state, eqx.is_array), jnp.int32(update), key)) for key in keys]
+            for state in (with_spans, without)
+        )
+        return sum(a == b for a, b in zip(first, second, strict=True))
+
+    assert same(4) == 6
+    assert same(100) == 0
+    assert 0 < same(9) < 6

@@ -12,7 +12,7 @@ from undertow.components.corruption import Corruption
 from undertow.components.linear import Linear
 from undertow.components.observations import OBSERVATIONS, Observation
 from undertow.data.batches import TrialArrays
-from undertow.models.base import Model, ModelConfig, Range, reconstruction
+from undertow.models.base import Model, ModelConfig, Range, Streaming, reconstruction
 from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Choices, Training
 from undertow.training.objective import Objective
@@ -77,9 +77,22 @@ class TinyModel(Model):
         return {"kernel_penalty": 0.5 * jnp.mean(self.up.kernel**2)}
 
     def estimate(self, seen, inputs, *, key):
-        noise = 0.1 * jax.random.normal(key, (seen.shape[0], self.down.bias.shape[0]))
+        shape = (seen.shape[0], self.down.bias.shape[0])
+        noise = jnp.zeros(shape) if key is None else 0.1 * jax.random.normal(key, shape)
         code, parameters = self.parameters(seen, inputs, noise)
         return {"rates": self.observation.mean(parameters), "factors": code}
+
+    def streaming(self):
+        """Each bin by itself."""
+
+        def advance(state, counts, inputs):
+            estimate = self.estimate(counts[None], inputs[None], key=None)
+            return state + 1, {name: value[0] for name, value in estimate.items()}
+
+        return Streaming(
+            lambda first, known: (jnp.int32(0), self.estimate(first, known, key=None)),
+            advance,
+        )
 
 
 def trial_arrays(trials=TRIALS, *, seed=0, first=0) -> TrialArrays:

@@ -220,6 +220,58 @@ def report(
     _show_scores(run_report(run, trials, common), run)
 
 
+def stream(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    *,
+    replay: Annotated[Path, tyro.conf.arg(metavar="TRIALS.nc")],
+    trials: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    window: Annotated[int | None, tyro.conf.arg(metavar="BINS")] = None,
+    delay: Annotated[int, tyro.conf.arg(metavar="BINS")] = 0,
+    decode: bool = False,
+    wait: bool = True,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="ESTIMATE.nc")] = None,
+    common: Shared = EVERY,
+) -> None:
+    """Replay a recording bin by bin in real time, and measure how long the model takes for each bin.
+
+    Example: undertow stream runs/causal --replay trials.nc --trials 20
+
+    Args:
+        run: The folder of a finished run.
+        replay: Trials of the same neurons.
+        trials: Replay the first N trials only.
+        window: For a model that is not causal: estimate the last so many bins anew at each bin.
+        delay: In a window, give the estimate of the bin so many bins before the newest.
+        decode: Fit a linear decoder of behaviour to the training trials, and stream behaviour, too.
+        wait: Wait for the end of each bin, as a closed loop would.
+        out: Store what was streamed as an estimate.
+    """
+    from undertow.experiments.commands import run_stream
+
+    say(run_stream(run, replay, trials, window, delay, out, common, decodes=decode, waits=wait))
+
+
+def export(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    *,
+    onnx: Annotated[Path, tyro.conf.arg(metavar="STEP.onnx")],
+    common: Shared = EVERY,
+) -> None:
+    """Write a causal model's step of one bin for ONNX Runtime, and a script that runs it without undertow.
+
+    Example: undertow export runs/causal --onnx step.onnx
+
+    Args:
+        run: The folder of a finished run.
+        onnx: The file to write; the script beside it has the same name and ends in .py.
+    """
+    from undertow.experiments.commands import run_export
+
+    say(run_export(run, onnx, common))
+
+
 def doctor(*, common: Shared = EVERY) -> None:
     """Versions, devices, caches: what to paste into a bug report.
 
@@ -234,7 +286,20 @@ def doctor(*, common: Shared = EVERY) -> None:
 
 COMMANDS = {
     command.__name__: command
-    for command in (demo, simulate, convert, describe, fit, search, infer, evaluate, report, doctor)
+    for command in (
+        demo,
+        simulate,
+        convert,
+        describe,
+        fit,
+        search,
+        infer,
+        evaluate,
+        report,
+        stream,
+        export,
+        doctor,
+    )
 }
 COMMANDS |= {f"nlb {command.__name__}": command for command in nlb.COMMANDS}
 

@@ -10,7 +10,9 @@ Positions can enter in the tokens (learned, sinusoidal), in q and k, which are r
 (rotary; Su et al. 2021), or as a learned bias of each distance and head (relative; Shaw et al. 2018, in the form of Raffel et
 al. 2020). The last two know distances alone, so that a trial may be of any length and a stream may run for ever.
 
-`Layer.advance` computes one bin from the keys and values of the bins before it, which `Cache` keeps.
+`Layer.advance` computes one bin from the keys and values of the bins before it, which `Cache` keeps in a ring, each bin in the
+place of the oldest. Rotary keys lie there turned by `Moment.turn`, an angle that is multiplied on from bin to bin: only
+differences between turns matter, and those in a ring stay exact for ever, where the angle of a large bin number would not.
 """
 
 from typing import Literal, NamedTuple
@@ -33,10 +35,17 @@ SMALLEST_VARIANCE = 1e-5
 
 
 class Cache(NamedTuple):
-    """Keys and values of the last bins, the newest last; zeros where there was none yet."""
+    """Keys and values of the last bins; zeros where there was none yet."""
 
-    keys: Float[Array, "bin width"]
-    values: Float[Array, "bin width"]
+    keys: Float[Array, "head bin size"]
+    values: Float[Array, "head bin size"]
+
+
+class Moment(NamedTuple):
+    """When a bin of a stream is: its number from the trial's first, and the cosines and sines of its rotary angles."""
+
+    bin: Int[Array, ""]
+    turn: Float[Array, "2 frequency"]
 
 
 class LayerNorm(eqx.Module):
@@ -100,26 +109,30 @@ class Attention(eqx.Module):
             weights = weights * hashed_dropout(dropout, weights.shape, key=key)
         return self.output((weights @ values).transpose(1, 0, 2).reshape(time, width))
 
-    def advance(
-        self, cache: Cache, token: Float[Array, " width"], known: Int[Array, ""]
-    ) -> tuple[Cache, Float[Array, " width"]]:
-        """One bin onward: what it gathers from itself and from the `known` bins before it that the cache still holds."""
-        query, key, value = jnp.split(self.query_key_value(token), 3)
-        cache = Cache(
-            *(jnp.concatenate([old[1:], one[None]]) for old, one in zip(cache, (key, value), strict=True))
-        )
-        age = jnp.arange(cache.keys.shape[0])[::-1]
-        query, keys, values = self._heads(query[None]), self._heads(cache.keys), self._heads(cache.values)
-        if self.is_rotary:
-            keys = rotated(keys, -age)
-        scores = (keys @ query[:, 0, :, None])[..., 0] * (token.shape[0] / self.heads) ** -0.5
-        if self.distance_bias is not None:
-            scores = scores + self._bias(age)
-        weights = jax.nn.softmax(jnp.where((age <= known)[None], scores, HIDDEN), axis=-1)
-        return cache, self.output((weights[:, None] @ values).reshape(-1))
+    def empty(self, bins: int) -> Cache:
+        """A ring for the keys and values of so many bins."""
+        shape = (self.heads, bins, self.output.kernel.shape[0] // self.heads)
+        return Cache(jnp.zeros(shape), jnp.zeros(shape))
 
-    def _heads(self, tokens: Float[Array, "bin width"]) -> Float[Array, "head bin size"]:
-        return tokens.reshape(tokens.shape[0], self.heads, -1).transpose(1, 0, 2)
+    def advance(
+        self, cache: Cache, token: Float[Array, " width"], now: Moment
+    ) -> tuple[Cache, Float[Array, " width"]]:
+        """One bin onward: what it gathers from itself and from the bins in the ring."""
+        query, key, value = self.query_key_value(token).reshape(3, self.heads, 1, -1)
+        if self.is_rotary:
+            query, key = (_turned(values, *now.turn[:, None, None]) for values in (query, key))
+        bins = cache.keys.shape[1]
+        place = now.bin % bins
+        cache = Cache(
+            jax.lax.dynamic_update_slice_in_dim(cache.keys, key, place, axis=1),
+            jax.lax.dynamic_update_slice_in_dim(cache.values, value, place, axis=1),
+        )
+        slots = jnp.arange(bins)
+        scores = jnp.sum(cache.keys * query, axis=-1) * (token.shape[0] / self.heads) ** -0.5
+        if self.distance_bias is not None:
+            scores = scores + self._bias((place - slots) % bins)
+        weights = jax.nn.softmax(jnp.where((slots <= now.bin)[None], scores, HIDDEN), axis=-1)
+        return cache, self.output(jnp.sum(cache.values * weights[..., None], axis=1).reshape(-1))
 
     def _bias(self, distance: Int[Array, "*axes"]) -> Float[Array, "head *axes"]:
         """The learned bias of each distance, that of the farthest for all beyond."""
@@ -225,11 +238,11 @@ class Layer(eqx.Module):
         )
 
     def advance(
-        self, cache: Cache, token: Float[Array, " width"], known: Int[Array, ""]
+        self, cache: Cache, token: Float[Array, " width"], now: Moment
     ) -> tuple[Cache, Float[Array, " width"]]:
         """One bin onward, without dropout and without a spatial stream."""
         inside = self.attention_norm(token) if self.norm == "before" else token
-        cache, gathered = self.attention.advance(cache, inside, known)
+        cache, gathered = self.attention.advance(cache, inside, now)
         token = self._added(self.attention_norm, token, lambda _: gathered)
         return cache, self._added(
             self.forward_norm, token, lambda inside: self._forward(inside, None, key=None)
@@ -269,9 +282,27 @@ def rotated(
     values: Float[Array, "head time size"], bins: Int[Array, " time"]
 ) -> Float[Array, "head time size"]:
     """Each pair of entries turned by the bin times the pair's frequency; a last odd entry stays."""
+    angles = bins.astype(jnp.float32)[:, None] * _frequencies(values.shape[-1] // 2)[None]
+    return _turned(values, jnp.cos(angles)[None], jnp.sin(angles)[None])
+
+
+def turns(size: int, bins: int = 1) -> Float[Array, "2 frequency"]:
+    """Cosines and sines of the angles of heads of this size after so many bins."""
+    angles = bins * _frequencies(size // 2)
+    return jnp.stack([jnp.cos(angles), jnp.sin(angles)])
+
+
+def turned_on(
+    turn: Float[Array, "2 frequency"], step: Float[Array, "2 frequency"]
+) -> Float[Array, "2 frequency"]:
+    """The turn after one more step, brought back to length one."""
+    cosine = turn[0] * step[0] - turn[1] * step[1]
+    sine = turn[0] * step[1] + turn[1] * step[0]
+    return jnp.stack([cosine, sine]) * jax.lax.rsqrt(cosine**2 + sine**2)[None]
+
+
+def _turned(values: Array, cosine: Array, sine: Array) -> Array:
     half = values.shape[-1] // 2
-    angles = bins.astype(jnp.float32)[:, None] * _frequencies(half)[None]
-    cosine, sine = jnp.cos(angles)[None], jnp.sin(angles)[None]
     first, second, rest = values[..., :half], values[..., half : 2 * half], values[..., 2 * half :]
     return jnp.concatenate([first * cosine - second * sine, first * sine + second * cosine, rest], axis=-1)
 

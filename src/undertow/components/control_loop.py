@@ -77,6 +77,12 @@ def control_loop(
     return LOOPS[backward](weights, initial, inputs)
 
 
+def control_step(weights: LoopWeights, state: LoopState, inputs: LoopInputs) -> tuple[LoopState, LoopOutputs]:
+    """Run one bin, as `control_loop` does; all arrays without the time axis."""
+    after, (outputs, *_) = _advance(weights, state, inputs)
+    return after, outputs
+
+
 def _advance(weights: LoopWeights, state: LoopState, inputs: LoopInputs):
     feedback = inputs.factors_mask * state.factors
     controller, controller_saved = forward_step(

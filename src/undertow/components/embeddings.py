@@ -57,7 +57,7 @@ class PerCount(eqx.Module):
         rows = self.kernel.shape[0]
         known = jnp.where(jnp.isfinite(counts), jnp.clip(jnp.round(counts), 0, rows - 2), rows - 1)
         chosen = jax.nn.one_hot(known.astype(jnp.int32), rows)
-        return (chosen @ self.kernel).reshape(counts.shape[0], -1)
+        return (chosen @ self.kernel).reshape(counts.shape[0], counts.shape[1] * self.kernel.shape[1])
 
 
 Embedding = Identity | LinearEmbedding | PerCount

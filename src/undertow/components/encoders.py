@@ -1,6 +1,6 @@
 """Encoders: what the counts of a trial say about its start and about its inputs."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,6 +10,13 @@ from jaxtyping import Array, Bool, Float, Key
 from undertow.components.cells import GRU, hold
 
 Backward = Literal["by_hand", "automatic"]
+
+
+class EncoderState(NamedTuple):
+    """A forward encoder after some bins: its state, and the states of the last `lag` bins, the oldest first."""
+
+    newest: Float[Array, " state"]
+    earlier: Float[Array, "lag state"]
 
 
 class Encoder(eqx.Module):
@@ -61,7 +68,10 @@ class Encoder(eqx.Module):
     def summary(
         self, inputs: Float[Array, "time input"], is_seen: Bool[Array, " time"]
     ) -> Float[Array, " output"]:
-        """The last state of each direction, side by side."""
+        """The last state of each direction, side by side; of no bins, the starts."""
+        if not inputs.shape[0]:
+            starts = (self.forward_start, self.backward_start)
+            return jnp.concatenate([start for start in starts if start is not None])
         forward, backward = self.states(inputs, is_seen)
         return forward[-1] if backward is None else jnp.concatenate([forward[-1], backward[0]])
 
@@ -74,6 +84,18 @@ class Encoder(eqx.Module):
         if backward is None:
             return forward
         return jnp.concatenate([forward, _shifted(jnp.where(is_seen[:, None], backward, 0.0), -lag)], axis=-1)
+
+    def begin(self, lag: int) -> EncoderState:
+        """The forward encoder before a trial, for `advance`."""
+        return EncoderState(self.forward_start, jnp.zeros((lag, self.forward_start.shape[0])))
+
+    def advance(
+        self, state: EncoderState, inputs: Float[Array, " input"]
+    ) -> tuple[EncoderState, Float[Array, " state"]]:
+        """One bin onward, forward only: the next state, and what `around` gives for this bin."""
+        newest = self.forward.step(state.newest, self.forward.project(inputs))
+        states = jnp.concatenate([state.earlier, newest[None]])
+        return EncoderState(newest, states[1:]), states[0]
 
     def _run(self, cell: GRU, start: Array, inputs: Array, is_seen: Array) -> Array:
         return cell.run(start, hold(cell.project(inputs), ~is_seen), backward=self.differentiate)

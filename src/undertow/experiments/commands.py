@@ -12,8 +12,9 @@ from undertow.data.loading import load
 from undertow.data.simulate import SYSTEMS
 from undertow.data.splits import hold_out, split
 from undertow.data.windows import chop
-from undertow.experiments import cache, doctor, pipeline, recipe, scoring
+from undertow.experiments import behaviour, cache, doctor, latency, pipeline, recipe, replay, scoring
 from undertow.experiments.demo import demo
+from undertow.experiments.export import export
 from undertow.experiments.fitted import open_run
 from undertow.experiments.inference import for_session
 from undertow.experiments.progress import Listener
@@ -153,6 +154,51 @@ def run_report(run: Path, trials: Path | None, common: Common) -> dict[str, Any]
     return pipeline.write_report(run, trials, quiet=common.quiet)
 
 
+def run_stream(
+    run: Path,
+    source: Path,
+    first: int | None,
+    window: int | None,
+    delay: int,
+    out: Path | None,
+    common: Common,
+    *,
+    decodes: bool,
+    waits: bool,
+) -> str:
+    """Replay trials through a run's stream and write latency.json into its folder; the table, and sentences."""
+    cache.switch_on()
+    fitted, trials = open_run(run), load(source)
+    listener = Listener(is_quiet=common.quiet)
+    _check_replay(first, out)
+    decoder = fitted.decoder(trials, window=window, delay=delay) if decodes else None
+    stream = fitted.stream(window=window, delay=delay, decoder=decoder)
+    chosen = trials.isel(trial=slice(first))
+    pace = "in real time" if waits else "as fast as possible"
+    listener.say(f"Replaying {_size(chosen)} {pace} ...")
+    replayed = replay.replay(stream, chosen, fitted.session, waits=waits)
+    facts = {"waits": waits, "window": window, "lag": 1e3 * stream.lag, "models": stream.members}
+    measured = latency.summary(replayed.seconds, fitted.session.bin_width, **facts)
+    latency.write(fitted.folder, measured)
+    if out is not None:
+        store.save(replayed.estimate, out)
+    return "\n".join([latency.table(measured), *_words_on(replayed, chosen, fitted.folder, out)])
+
+
+def run_export(run: Path, onnx: Path, _: Common) -> str:
+    """Write a run's one-bin step and its script; sentences about them."""
+    cache.switch_on()
+    exported = export(run, onnx)
+    size = exported.path.stat().st_size / 1e6
+    return "\n".join(
+        [
+            f"Wrote the step of one bin to {exported.path} ({size:.1f} MB); in ONNX Runtime its estimates differ by at most "
+            f"{exported.difference:.1g}.",
+            f"Wrote {exported.script}, which runs it without undertow: python {exported.script} counts.npy",
+        ]
+    )
+
+
 def run_doctor(_: Common) -> dict[str, str]:
     """Facts about this installation."""
     return doctor.examine()
@@ -177,6 +223,30 @@ def assigned(trials: xr.Dataset, cut: Cut, common: Common) -> xr.Dataset:
     if cut.hold_out or cut.forward:
         trials = hold_out(trials, neurons=cut.hold_out, forward=cut.forward, seed=seed)
     return trials
+
+
+def _check_replay(first: int | None, out: Path | None) -> None:
+    """Before anything takes time."""
+    if first is not None and first < 1:
+        raise UndertowError(
+            f"The first {first} trials can't be replayed; give --trials 1 or more, or leave it out."
+        )
+    if out is not None and not out.parent.is_dir():
+        raise UndertowError(f"There is no folder '{out.parent}' to write '{out.name}' into; create it first.")
+
+
+def _words_on(replayed: replay.Replay, trials: xr.Dataset, folder: Path, out: Path | None) -> list[str]:
+    """What a replay left behind besides its latency."""
+    lines = [f"Wrote {folder / latency.NAME}; 'undertow report {folder}' shows it."]
+    if "behaviour" in replayed.estimate:
+        score = behaviour.validation_r2(replayed.estimate, trials)
+        words = "no validation trial was replayed" if score is None else f"{score:.4f} on validation trials"
+        lines.insert(0, f"Decoding of behaviour, R2: {words}.")
+    if out is not None:
+        lines.append(
+            f"Wrote {', '.join(replayed.estimate.data_vars)} of {trials.sizes['trial']} trials to {out}."
+        )
+    return lines
 
 
 def _document(model: str, name: str | None, settings: tuple[str, ...], common: Common) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A fitted model and the folder it lives in: everything needed to use it again, next year too."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 import xarray as xr
 
 from undertow import files
-from undertow.experiments import inference
+from undertow.components.observations import OBSERVATIONS
+from undertow.experiments import behaviour, inference
 from undertow.experiments.conditions import conditions_of
 from undertow.experiments.recipe import Recipe, from_document
 from undertow.models.base import DataSummary, Model
+from undertow.streaming.decoder import LinearDecoder
+from undertow.streaming.stream import Stream, StreamFacts
 from undertow.training import checkpoint
 from undertow.vocabulary import UndertowError
 
@@ -80,7 +84,7 @@ class Fitted:
 
         Args:
             trials: of any number and length; neurons that are missing in them count as not observed.
-            samples: posterior samples to average; the recipe's number if not given.
+            samples: posterior samples to average, or 0 for posterior means in their place; the recipe's number if not given.
             seed: of the samples; the recipe's if not given.
             out: a netCDF file to write trial by trial, for results larger than memory; it is opened lazily.
 
@@ -92,14 +96,56 @@ class Fitted:
         """
         samples = self.samples if samples is None else samples
         seed = self.recipe.seed if seed is None else seed
-        models = [self.model, *(model for _, model in self.others)]
-        return inference.infer(models, self.session, trials, samples=samples, seed=seed, out=out)
+        return inference.infer(self.models, self.session, trials, samples=samples, seed=seed, out=out)
+
+    def stream(
+        self, *, window: int | None = None, delay: int = 0, decoder: LinearDecoder | None = None
+    ) -> Stream:
+        """The model one bin at a time, for a closed loop: `reset`, `predict`, `observe`, `skip`, `on_done`.
+
+        Args:
+            window: bins of a sliding window, for models that are not causal; they are estimated anew at each bin.
+            delay: in a window, bins by which the estimate lags behind the newest bin: later, and better.
+            decoder: of behaviour, as `decoder` fits it.
+
+        Raises:
+            UndertowError: a model that is not causal without a window, a window or delay that can't be, or a decoder of other
+                neurons.
+        """
+        session = self.session
+        support = OBSERVATIONS[self.recipe.model.observation](1).support
+        facts = StreamFacts(session.neurons, session.held_out, session.inputs, session.bin_width, support)
+        return Stream(self.models, facts, window=window, delay=delay, decoder=decoder)
+
+    def decoder(
+        self,
+        trials: xr.Dataset,
+        *,
+        lags: int | Sequence[int] = 0,
+        window: int | None = None,
+        delay: int = 0,
+    ) -> LinearDecoder:
+        """A ridge regression of behaviour on rates as a stream estimates them, fitted to the training trials among `trials`.
+
+        Args:
+            trials: with `behaviour`.
+            lags: bins by which the rates precede behaviour, one or several at once, each 0 or more.
+            window: as the stream's; and so is `delay`.
+
+        Raises:
+            UndertowError: no behaviour, no training trials, or lags that look ahead.
+        """
+        return behaviour.fit_decoder(self, trials, lags=lags, window=window, delay=delay)
+
+    @property
+    def models(self) -> list[Model]:
+        """The model, and the others of an ensemble."""
+        return [self.model, *(model for _, model in self.others)]
 
     @property
     def samples(self) -> int:
         """How many posterior samples an estimate averages: one where the model draws none."""
-        is_sampled = any(model.is_sampled for model in (self.model, *(model for _, model in self.others)))
-        return self.recipe.inference.samples if is_sampled else 1
+        return self.recipe.inference.samples if any(model.is_sampled for model in self.models) else 1
 
     def save(self) -> None:
         """Write the weights and what they need to be read again."""

@@ -29,7 +29,7 @@ from undertow.experiments.recipe import Recipe
 from undertow.files import write_bytes
 from undertow.models.base import DirectConfig, FitData, ModelConfig
 from undertow.training import loop
-from undertow.training.hyperparameters import CorruptionConfig
+from undertow.training.hyperparameters import CorruptionConfig, masked_as
 from undertow.vocabulary import UndertowError, check_trials
 
 PACKAGES = ("undertow", "jax", "equinox", "optax", "numpy", "xarray")
@@ -155,49 +155,42 @@ def check_support(observation: str, trials: xr.Dataset) -> None:
 def concealed(recipe: Recipe, trials: xr.Dataset) -> Corruption:
     """What training conceals and corrupts in these trials: what the recipe asks for, or what its search moves."""
     moving = recipe.search.space if recipe.search is not None else {}
+    kinds = tuple(dict.fromkeys((*recipe.corruption.masks, *moving.get("corruption.masks", ()))))
 
     def is_on(name: str) -> bool:
         return getattr(recipe.corruption, name) > 0 or f"corruption.{name}" in moving
 
+    corruption = recipe.corruption.model_copy(update={"masks": kinds})
     return Corruption(
         jnp.asarray(trials.held_out.values),
         jnp.asarray(trials.forward.values),
-        masking_of(recipe.corruption, trials) if is_on("mask_rate") else None,
+        masking_of(corruption, trials) if is_on("mask_rate") else None,
         moves_spikes=is_on("jitter") or is_on("shift"),
     )
 
 
 def masking_of(corruption: CorruptionConfig, trials: xr.Dataset) -> Masking:
-    """The masks of these choices, with the regions of the trials' neurons.
+    """The masks of these choices, with the regions of the trials' neurons where they need them.
 
     Raises:
         UndertowError: masks by region where the trials name no regions, or one only.
     """
-    asks = [kind for kind in corruption.masks if "region" in kind]
-    column = corruption.region
-    has_column = column in trials.coords and trials[column].dims == ("neuron",)
-    if asks and not has_column:
-        known = [name for name, of in trials.coords.items() if of.dims == ("neuron",)]
+    asks, column = [kind for kind in corruption.masks if "region" in kind], corruption.region
+    plain = Masking(jnp.zeros(trials.sizes["neuron"], jnp.int32), 1, corruption.masks)
+    if not asks:
+        return masked_as(corruption, plain)
+    if column not in trials.coords or trials[column].dims != ("neuron",):
+        known = [str(name) for name, of in trials.coords.items() if of.dims == ("neuron",)]
         raise UndertowError(
             f"The masks '{asks[0]}' need each neuron's region, but these trials have no unit column '{column}' "
-            f"(corruption.region); they have {', '.join(map(str, known))}."
+            f"(corruption.region); they have {', '.join(known)}."
         )
-    names, region = np.unique(
-        trials[column].values.astype(str) if asks else [""] * trials.sizes["neuron"], return_inverse=True
-    )
-    if asks and len(names) < 2:
+    names, region = np.unique(trials[column].values.astype(str), return_inverse=True)
+    if len(names) < 2:
         raise UndertowError(
             f"The masks '{asks[0]}' hide one region at a time, but all neurons lie in '{names[0]}'; take other corruption.masks."
         )
-    return Masking(
-        region=jnp.asarray(region, jnp.int32),
-        regions=len(names),
-        kinds=corruption.masks,
-        token=corruption.mask_as,
-        longest_span=corruption.longest_span,
-        span_start=corruption.span_start,
-        span_ramp=corruption.span_ramp,
-    )
+    return masked_as(corruption, Masking(jnp.asarray(region, jnp.int32), len(names), corruption.masks))
 
 
 def prepare(folder: Path, recipe: Recipe, provenance: dict[str, Any]) -> bool:

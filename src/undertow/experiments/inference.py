@@ -39,15 +39,17 @@ def infer(
 
     Rates are averaged after the exponential, in Hz, for every neuron the model knows; bins after a trial's end are NaN. The rates
     of several models are averaged, and `rates_sd` holds their differences too; everything else is the first one's, for no two
-    models mean the same by a factor.
+    models mean the same by a factor. With 0 samples nothing is drawn: posterior means pass on in their place, as in a stream.
     """
-    if samples < 1:
-        raise UndertowError(f"The estimate is asked for from {samples} posterior samples; take 1 or more.")
+    if samples < 0:
+        raise UndertowError(
+            f"The estimate is asked for from {samples} posterior samples; take 1 or more, or 0 for the posterior's means."
+        )
     trials = for_session(check_trials(trials), session)
     is_told = any(model.needs_conditions for model in models)
     numbers = numbers_of(trials, session.conditions) if is_told else None
     chunks = _chunks(models, trials, numbers, samples=samples, seed=seed)
-    coordinates = xr.Dataset(coords=trials.coords, attrs=_attributes(trials, samples, len(models)))
+    coordinates = xr.Dataset(coords=trials.coords, attrs=attributes(trials, samples, len(models)))
     if out is not None:
         store.write_chunks(out, coordinates, chunks)
         return store.open_estimate(out, lazy=True)
@@ -88,7 +90,8 @@ def _with_flags(trials: xr.Dataset, session: "Session") -> xr.Dataset:
     return trials.assign_coords(held_out=("neuron", np.asarray(session.held_out, bool)))
 
 
-def _attributes(trials: xr.Dataset, samples: int, models: int) -> dict:
+def attributes(trials: xr.Dataset, samples: int, models: int) -> dict:
+    """What an estimate remembers of how it was made."""
     kept = {name: trials.attrs[name] for name in ("bin_width", "session") if name in trials.attrs}
     return {**kept, "schema": ESTIMATE_SCHEMA, "samples": samples, "models": models}
 
@@ -156,12 +159,17 @@ def _posterior(static, samples: int, arrays, chunk: batches.TrialArrays, key):
     """Means and standard deviations over posterior samples of every trial in a chunk (Welford's running sums)."""
     model, corruption = eqx.combine(arrays, static)
 
-    def sample(number):
-        def one(counts, inputs, trial):
-            trial_key = jax.random.fold_in(jax.random.fold_in(key, trial), number)
-            return model.estimate(corruption.conceal(counts), inputs, key=trial_key)
+    def one(counts, inputs, trial_key):
+        return model.estimate(corruption.conceal(counts), inputs, key=trial_key)
 
-        return jax.vmap(one)(*chunk)
+    def sample(number):
+        def key_of(trial):
+            return jax.random.fold_in(jax.random.fold_in(key, trial), number)
+
+        return jax.vmap(one)(chunk.counts, chunk.inputs, jax.vmap(key_of)(chunk.number))
+
+    if samples == 0:
+        return jax.vmap(partial(one, trial_key=None))(chunk.counts, chunk.inputs), {}
 
     def add(number, sums):
         means, squares = sums

@@ -8,7 +8,7 @@ import xarray as xr
 
 from undertow.evaluation import scores as scoring
 from undertow.evaluation.yardstick import yardstick
-from undertow.experiments import looks, searching
+from undertow.experiments import latency, looks, searching
 from undertow.experiments.fitted import Fitted
 from undertow.files import write_bytes
 from undertow.report import page
@@ -74,6 +74,7 @@ def write_report(
         recipe=fitted.recipe.document(),
         provenance={**provenance, **_without_search(fitted.outcome)},
         population=searching.told(fitted),
+        latency=latency.read(fitted.folder),
     )
     return path
 

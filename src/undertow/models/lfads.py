@@ -18,6 +18,7 @@ Without inferred inputs (`inferred_inputs=0`) there is no controller and the gen
 encoders run forward only: rates at bin t depend on counts up to bin t - lag and on the `initial_segment` alone.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -27,14 +28,23 @@ from jaxtyping import Array, Bool, Float, Key
 from pydantic import Field
 
 from undertow.components.cells import GRU
-from undertow.components.control_loop import LoopInputs, LoopState, LoopWeights, control_loop
+from undertow.components.control_loop import LoopInputs, LoopState, control_loop
+from undertow.components.controller import Controller, ControllerSizes, Moment
 from undertow.components.corruption import Corrupted, dropout_mask
 from undertow.components.encoders import Backward, Encoder
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import PRIORS, Prior, PriorKind, draw
 from undertow.components.readouts import Readout
-from undertow.models.base import DataSummary, Model, ModelConfig, Range, reconstruction, through_last
+from undertow.models.base import (
+    DataSummary,
+    Model,
+    ModelConfig,
+    Range,
+    Streaming,
+    reconstruction,
+    through_last,
+)
 
 SMALLEST_VARIANCE = 1e-4
 
@@ -123,33 +133,6 @@ class Pass(NamedTuple):
     inferred_inputs: Posterior | None
 
 
-class Controller(eqx.Module):
-    """Infers the generator's inputs: an encoder of the counts, a GRU that also sees the factors, and the prior."""
-
-    encoder: Encoder
-    cell: GRU
-    start: Float[Array, " controller"]
-    posterior: Linear
-    input_kernel: Float[Array, "inferred_input generator_gates"]
-    prior: Prior
-
-    def __init__(self, config: LFADS, encoder_inputs: int, *, key: Key[Array, ""]):
-        encoder_key, cell_key, posterior_key, input_key = jax.random.split(key, 4)
-        self.encoder = _encoder(config, encoder_inputs, config.input_encoder, key=encoder_key)
-        self.cell = GRU(
-            self.encoder.output_size + config.factors,
-            config.controller,
-            limit=config.state_limit,
-            key=cell_key,
-        )
-        self.start = jnp.zeros(config.controller)
-        self.posterior = Linear(config.controller, 2 * config.inferred_inputs, key=posterior_key)
-        self.input_kernel = fan_in_normal(
-            config.inferred_inputs, (config.inferred_inputs, 3 * config.generator), key=input_key
-        )
-        self.prior = PRIORS[config.input_prior](config.inferred_inputs)
-
-
 class LFADSModel(Model):
     """The model of this module's head."""
 
@@ -172,13 +155,22 @@ class LFADSModel(Model):
         encoder_inputs = (config.read_in or data.neurons) + known_to_encoders
         self.config = config
         self.read_in = Linear(data.neurons, config.read_in, key=keys[0]) if config.read_in else None
-        self.encoder = _encoder(config, encoder_inputs, config.encoder, key=keys[1])
+        shared = {
+            "is_causal": config.causal,
+            "limit": config.state_limit,
+            "differentiate": config.backward,
+        }
+        self.encoder = Encoder(encoder_inputs, config.encoder, key=keys[1], **shared)
         self.to_posterior = Linear(self.encoder.output_size, 2 * config.initial_condition, key=keys[2])
         self.prior = PRIORS[config.initial_condition_prior](config.initial_condition)
         self.to_generator = Linear(config.initial_condition, config.generator, key=keys[3])
         self.generator = GRU(known_to_generator, config.generator, limit=config.state_limit, key=keys[4])
         self.factors_kernel = fan_in_normal(config.generator, (config.generator, config.factors), key=keys[5])
-        self.controller = Controller(config, encoder_inputs, key=keys[6]) if config.inferred_inputs else None
+        self.controller = (
+            Controller(_sizes(config, encoder_inputs), prior=config.input_prior, key=keys[6], **shared)
+            if config.inferred_inputs
+            else None
+        )
         self.observation = OBSERVATIONS[config.observation](data.neurons)
         self.readout = Readout(config.factors, self.observation.start(data.mean, data.variance), key=keys[7])
 
@@ -209,9 +201,16 @@ class LFADSModel(Model):
         return penalties
 
     def estimate(
-        self, seen: Float[Array, "time neuron"], inputs: Float[Array, "time input"], *, key: Key[Array, ""]
+        self,
+        seen: Float[Array, "time neuron"],
+        inputs: Float[Array, "time input"],
+        *,
+        key: Key[Array, ""] | None,
     ) -> dict[str, Array]:
-        """One posterior sample of rates (expected counts a bin), factors, latents, initial condition, inferred inputs."""
+        """One posterior sample of rates (expected counts a bin), factors, latents, initial condition, inferred inputs.
+
+        Without a key the posteriors' means pass in place of samples.
+        """
         passed = self._run(seen, inputs, None, key=key)
         estimate = {
             "rates": self.observation.mean(passed.parameters),
@@ -223,9 +222,50 @@ class LFADSModel(Model):
             estimate["inferred_inputs"] = passed.inferred_inputs.sample
         return estimate
 
-    def _run(self, seen: Array, inputs: Array, dropout_rate: Array | None, *, key: Key[Array, ""]) -> Pass:
-        """One pass over one trial; without a dropout rate nothing is dropped."""
-        start_key, start_dropout_key, control_key = jax.random.split(key, 3)
+    def streaming(self) -> Streaming | str:
+        """With causal encoders one bin at a time, after the initial segment; the estimates lack the initial condition."""
+        if not self.config.causal:
+            return "set lfads.causal=true and fit again"
+        return Streaming(self._begin, self._advance, opening=self.config.initial_segment)
+
+    def _begin(self, first: Array, known: Array) -> tuple[Moment, dict[str, Array]]:
+        """The initial condition from the first bins, and the generator over them."""
+        encoder_inputs, _ = self._prepare(first, known)
+        summary = self.encoder.summary(encoder_inputs, jnp.ones(first.shape[0], bool))
+        initial = self._initial_state(jnp.split(self.to_posterior(summary), 2)[0])
+        factors = initial @ unit_columns(self.factors_kernel)
+        if self.controller is None:
+            moment = Moment(None, LoopState(jnp.zeros(0), initial, factors))
+        else:
+            state = LoopState(self.controller.start, initial, factors)
+            moment = self.controller.begin(state, self.config.lag)
+        return jax.lax.scan(lambda moment, bins: self._advance(moment, *bins), moment, (first, known))
+
+    def _advance(self, moment: Moment, counts: Array, known: Array) -> tuple[Moment, dict[str, Array]]:
+        """One bin of the pass that `_generate` runs over all."""
+        (encoder_inputs,), (generator_gates,) = self._prepare(counts[None], known[None])
+        factors_kernel = unit_columns(self.factors_kernel)
+        if self.controller is None:
+            latents = self.generator.step(moment.loop.latents, generator_gates)
+            loop = LoopState(moment.loop.controller, latents, latents @ factors_kernel)
+            after, inferred = Moment(None, loop), {}
+        else:
+            weights = self.controller.weights(self.generator, factors_kernel)
+            after, inputs = self.controller.advance(moment, weights, encoder_inputs, generator_gates)
+            inferred = {"inferred_inputs": inputs}
+        rates = self.observation.mean(self.readout(after.loop.factors[None]))[0]
+        return after, {
+            "rates": rates,
+            "factors": after.loop.factors,
+            "latents": after.loop.latents,
+            **inferred,
+        }
+
+    def _run(
+        self, seen: Array, inputs: Array, dropout_rate: Array | None, *, key: Key[Array, ""] | None
+    ) -> Pass:
+        """One pass over one trial; without a dropout rate nothing is dropped, without a key nothing is sampled either."""
+        start_key, start_dropout_key, control_key = _keys(3, key=key)
         is_seen = through_last(jnp.isfinite(seen))
         encoder_inputs, generator_gates = self._prepare(seen, inputs)
         summary = self.encoder.summary(encoder_inputs, is_seen & self._is_initial(seen.shape[0]))
@@ -233,12 +273,14 @@ class LFADSModel(Model):
         mean, log_variance = jnp.split(self.to_posterior(summary), 2)
         variance = jnp.exp(log_variance) + SMALLEST_VARIANCE
         start = Posterior(mean[None], variance[None], self._draw(mean, variance, key=start_key)[None])
-        initial = jnp.clip(
-            self.to_generator(start.sample[0]), -self.config.state_limit, self.config.state_limit
-        )
+        initial = self._initial_state(start.sample[0])
         drive = (encoder_inputs, generator_gates, is_seen)
         latents, factors, inferred = self._generate(initial, drive, dropout_rate, key=control_key)
         return Pass(self.readout(factors), factors, latents, start, inferred)
+
+    def _initial_state(self, initial_condition: Array) -> Array:
+        limit = self.config.state_limit
+        return jnp.clip(self.to_generator(initial_condition), -limit, limit)
 
     def _prepare(self, seen: Array, inputs: Array) -> tuple[Array, Array]:
         """What the encoders read, and the known inputs' share of the generator's gates."""
@@ -255,8 +297,8 @@ class LFADSModel(Model):
         reads_all = self.config.initial_segment == 0 and not self.config.causal
         return jnp.arange(time) < (time if reads_all else self.config.initial_segment)
 
-    def _draw(self, mean: Array, variance: Array, *, key: Key[Array, ""]) -> Array:
-        if not self.config.variational:
+    def _draw(self, mean: Array, variance: Array, *, key: Key[Array, ""] | None) -> Array:
+        if not self.config.variational or key is None:
             return mean
         return draw(mean, variance, jax.random.normal(key, mean.shape))
 
@@ -266,11 +308,11 @@ class LFADSModel(Model):
         drive: tuple[Array, Array, Array],
         dropout_rate: Array | None,
         *,
-        key: Key[Array, ""],
+        key: Key[Array, ""] | None,
     ) -> tuple[Array, Array, Posterior | None]:
         """Latents, factors and inferred inputs from the generator's first state."""
         encoder_inputs, generator_gates, is_seen = drive
-        mask_key, control_key = jax.random.split(key)
+        mask_key, control_key = _keys(2, key=key)
         factors_kernel = unit_columns(self.factors_kernel)
         latents_mask = _mask(dropout_rate, (encoder_inputs.shape[0], initial.shape[0]), key=mask_key)
         if self.controller is None:
@@ -289,37 +331,20 @@ class LFADSModel(Model):
         generator_drive: tuple[Array, Array],
         dropout_rate: Array | None,
         *,
-        key: Key[Array, ""],
+        key: Key[Array, ""] | None,
     ) -> tuple[Array, Array, Posterior]:
         """The loop of controller and generator."""
-        noise_key, encoded_key, factors_key = jax.random.split(key, 3)
-        controller, generator_gates = self.controller, generator_drive[0]
-        time, width = encoded.shape
-        from_encoder, from_factors = (
-            controller.cell.input_kernel[:width],
-            controller.cell.input_kernel[width:],
-        )
-        gates = _dropped(encoded, dropout_rate, key=encoded_key) @ from_encoder
+        noise_key, encoded_key, factors_key = _keys(3, key=key)
+        time = encoded.shape[0]
         noise_shape = (time, self.config.inferred_inputs)
-        noise = (
-            jax.random.normal(noise_key, noise_shape) if self.config.variational else jnp.zeros(noise_shape)
-        )
+        is_drawn = self.config.variational and noise_key is not None
         outputs = control_loop(
-            LoopWeights(
-                controller.cell.recurrent,
-                from_factors,
-                controller.posterior.kernel,
-                controller.posterior.bias,
-                controller.input_kernel,
-                self.generator.recurrent,
-                factors_kernel,
-                jnp.float32(self.config.state_limit),
-            ),
-            LoopState(controller.start, initial, initial @ factors_kernel),
+            self.controller.weights(self.generator, factors_kernel),
+            LoopState(self.controller.start, initial, initial @ factors_kernel),
             LoopInputs(
-                gates + jnp.broadcast_to(controller.cell.bias, gates.shape),
-                generator_gates,
-                noise,
+                self.controller.gates(_dropped(encoded, dropout_rate, key=encoded_key)),
+                generator_drive[0],
+                jax.random.normal(noise_key, noise_shape) if is_drawn else jnp.zeros(noise_shape),
                 _mask(dropout_rate, (time, self.config.factors), key=factors_key),
                 generator_drive[1],
             ),
@@ -340,22 +365,27 @@ class LFADSModel(Model):
         return jnp.sum(jnp.where(is_counted[:, None], prior.divergence(*posterior), 0.0))
 
 
-def _encoder(config: LFADS, inputs: int, size: int, *, key: Key[Array, ""]) -> Encoder:
-    return Encoder(
-        inputs,
-        size,
-        is_causal=config.causal,
-        limit=config.state_limit,
-        differentiate=config.backward,
-        key=key,
+def _sizes(config: LFADS, encoder_inputs: int) -> ControllerSizes:
+    return ControllerSizes(
+        encoder_inputs,
+        config.input_encoder,
+        config.controller,
+        config.factors,
+        config.inferred_inputs,
+        config.generator,
     )
 
 
-def _mask(rate: Array | None, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Array:
+def _keys(number: int, *, key: Key[Array, ""] | None) -> Sequence[Key[Array, ""] | None]:
+    """So many keys, or as many times none."""
+    return [None] * number if key is None else list(jax.random.split(key, number))
+
+
+def _mask(rate: Array | None, shape: tuple[int, ...], *, key: Key[Array, ""] | None) -> Array:
     return jnp.ones(shape) if rate is None else dropout_mask(rate, shape, key=key)
 
 
-def _dropped(values: Array, rate: Array | None, *, key: Key[Array, ""]) -> Array:
+def _dropped(values: Array, rate: Array | None, *, key: Key[Array, ""] | None) -> Array:
     return values if rate is None else values * dropout_mask(rate, values.shape, key=key)
 
 

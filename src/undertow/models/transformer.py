@@ -29,10 +29,13 @@ from undertow.components.attention import (
     Layer,
     LayerNorm,
     LayerSizes,
+    Moment,
     Norm,
     Positions,
     allowed_pairs,
     sinusoids,
+    turned_on,
+    turns,
 )
 from undertow.components.corruption import Corrupted, hashed_dropout
 from undertow.components.embeddings import EMBEDDINGS, Embedding, EmbeddingKind
@@ -139,9 +142,9 @@ class Pass(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """What passes from bin to bin: the number of bins so far, and each layer's cache."""
+    """What passes from bin to bin: when the next bin is, and each layer's cache."""
 
-    bins: Int[Array, ""]
+    next: Moment
     caches: tuple[Cache, ...]
 
 
@@ -275,18 +278,17 @@ class NDTModel(Model):
             )
 
     def _empty(self, bins: int) -> StreamState:
-        zeros = jnp.zeros((bins, self.norm.scale.shape[0]))
-        return StreamState(jnp.int32(0), tuple(Cache(zeros, zeros) for _ in self.layers))
+        caches = tuple(layer.attention.empty(bins) for layer in self.layers)
+        return StreamState(Moment(jnp.int32(0), turns(caches[0].keys.shape[-1], 0)), caches)
 
     def _advance(
         self, state: StreamState, counts: Float[Array, " neuron"], inputs: Float[Array, " input"]
     ) -> tuple[StreamState, dict[str, Array]]:
-        token = self._tokens(counts[None], inputs[None], state.bins[None])[0]
-        caches = []
+        now, caches = state.next, []
+        token = self._tokens(counts[None], inputs[None], now.bin[None])[0]
         for layer, cache in zip(self.layers, state.caches, strict=True):
-            cache, token = layer.advance(cache, token, state.bins)
+            cache, token = layer.advance(cache, token, now)
             caches.append(cache)
+        later = Moment(now.bin + 1, turned_on(now.turn, turns(caches[0].keys.shape[-1])))
         estimate = self._named(self._read(token[None], None, key=None))
-        return StreamState(state.bins + 1, tuple(caches)), {
-            name: value[0] for name, value in estimate.items()
-        }
+        return StreamState(later, tuple(caches)), {name: value[0] for name, value in estimate.items()}

@@ -5,6 +5,7 @@ Plotly figure.
 """
 
 from undertow.report.inputs import inputs_figure
+from undertow.report.latency_figure import latency_figure
 from undertow.report.latent_space import factor_courses_figure, factor_planes_figure, factors_figure
 from undertow.report.learning import learning_figure
 from undertow.report.population_figures import search_scores_figure, search_values_figure
@@ -17,6 +18,7 @@ __all__ = [
     "factor_planes_figure",
     "factors_figure",
     "inputs_figure",
+    "latency_figure",
     "learning_figure",
     "psth_figure",
     "raster_figure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -13,7 +14,9 @@ from undertow.report.population import Population
 
 @dataclass(frozen=True)
 class Material:
-    """All that a report is made of, as handed to `page.write`; `population` is None for an ordinary fit."""
+    """All that a report is made of, as handed to `page.write`; `population` is None for an ordinary fit, `latency` where nothing
+    was streamed.
+    """
 
     trials: xr.Dataset
     estimate: xr.Dataset
@@ -23,6 +26,7 @@ class Material:
     recipe: dict
     provenance: dict
     population: Population | None = None
+    latency: Mapping | None = None
 
 
 @dataclass(frozen=True)

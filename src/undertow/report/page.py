@@ -36,6 +36,7 @@ def write(
     recipe: dict,
     provenance: dict,
     population: Mapping | None = None,
+    latency: Mapping | None = None,
 ) -> None:
     """Write the report to `path` (HTML); a page that is already there is replaced only by a complete one.
 
@@ -55,12 +56,15 @@ def write(
             "lineage" (the winner's ancestors, one member a generation), "ranges" (by key: "low", "high",
             "is_added", "is_bounded"; None for a list), "selected" ("member", "generation", "epoch", "score",
             "values"), "selected_on", "ensemble", "settled", "warning". `history` then is the lineage's own.
+        latency: of a replay through a stream, as in `latency.json`; None where there was none. In milliseconds: "median", "p99",
+            "p99.9", "worst", "bin_width", "lag"; "bins", "missed", "device", "waits", "window" (bins or None), "when", and
+            "histogram" with "edges" and "bins".
 
     Raises:
         UndertowError: if estimate and trials do not belong together, or the page can't be written.
     """
     searched = None if population is None else Population.of(population)
-    material = Material(trials, estimate, yardstick, scores, history, recipe, provenance, searched)
+    material = Material(trials, estimate, yardstick, scores, history, recipe, provenance, searched, latency)
     _check(material)
     with replacing(Path(path)) as temporary:
         temporary.write_text(render(material), encoding="utf-8")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from undertow.report import excerpt, figures, history, population_section, summary
+from undertow.report import excerpt, figures, history, latency_section, population_section, summary
 from undertow.report.latent_space import space_of
 from undertow.report.material import Material, Picture, Section
 
@@ -232,4 +232,5 @@ _SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     _averages,
     _factors,
     _inputs,
+    latency_section.section,
 )

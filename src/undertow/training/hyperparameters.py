@@ -1,14 +1,15 @@
 """What a search may move: every number of training that is not a shape, as array leaves of one pytree."""
 
-from typing import ClassVar, NamedTuple
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import CorruptionRates
-from undertow.components.masking import MaskKind, Token
+from undertow.components.masking import Masking, MaskKind, Token
 from undertow.models.base import ModelConfig
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
@@ -56,6 +57,11 @@ class CorruptionConfig(Configuration):
         1.0, ge=0, description="Weight in the loss of held-out neurons and forward bins; 1 for all others"
     )
 
+    @field_validator("masks", mode="before")
+    @classmethod
+    def _one_or_several(cls, masks: Any) -> Any:
+        return (masks,) if isinstance(masks, str) else masks
+
 
 class Hyperparameters(NamedTuple):
     """The numbers of one member of a population."""
@@ -79,6 +85,18 @@ def hyperparameters(
         ),
         weights={name: jnp.float32(value) for name, value in objective.weights_for(model.weights).items()},
         model={name: jnp.float32(value) for name, value in model.settings().items()},
+    )
+
+
+def masked_as(config: CorruptionConfig, masking: Masking) -> Masking:
+    """The masks that these choices name, over the regions that `masking` knows; members of a search may differ in them."""
+    return dataclasses.replace(
+        masking,
+        kinds=config.masks,
+        token=config.mask_as,
+        longest_span=config.longest_span,
+        span_start=config.span_start,
+        span_ramp=config.span_ramp,
     )
 
 

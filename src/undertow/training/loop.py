@@ -1,5 +1,6 @@
 """The loop: epoch after epoch until the end, an early stop or a failure, with a state on disk from which it goes on exactly."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from undertow.data.batches import TrialArrays
 from undertow.models.base import DataSummary, ModelConfig
 from undertow.training import checkpoint, journal
 from undertow.training.epoch import Counted, Epoch, build
-from undertow.training.hyperparameters import CorruptionConfig, hyperparameters
+from undertow.training.hyperparameters import CorruptionConfig, hyperparameters, masked_as
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
 from undertow.training.state import TrainState, start
@@ -172,7 +173,7 @@ def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Pla
     return Plan(
         objective=choices.objective,
         optimiser=choices.optimiser,
-        corruption=corruption,
+        corruption=_with_masks(choices, corruption),
         entries=float(np.isfinite(train.counts).sum() / trials),
         batch_size=batch_size,
         updates=trials // batch_size,
@@ -182,6 +183,13 @@ def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Pla
         else choices.training.validation_dropout,
         validation_masks=choices.training.validation_masks,
     )
+
+
+def _with_masks(choices: Choices, corruption: Corruption) -> Corruption:
+    """The corruption with the kinds of masks that the choices name."""
+    if corruption.masking is None:
+        return corruption
+    return dataclasses.replace(corruption, masking=masked_as(choices.corruption, corruption.masking))
 
 
 def beginning(choices: Choices, train: TrialArrays, *, seed: int) -> TrainState:
