@@ -2,12 +2,12 @@
 
     python benchmarks/latency.py [--bins 3000] [--neurons 100] [--context 100] [--layers 6] [--core 0]
 
-Models at the start of training (their arithmetic is that of trained ones). NDT has the published size: tokens of one unit a neuron, 2
-heads, feed-forward networks of 128; LFADS its default sizes. `stream` takes one bin in and gives one estimate out; `window` holds the
-last --context bins and runs the model over all of them at every bin, as the published measurement does. Both are the same calls that a
-user makes, from a NumPy array to a NumPy array, so transfers are included; the two are timed in turn, bin by bin, after a warm-up, on
-one core. On a machine with an accelerator `--core -1` leaves cores alone and JAX takes the accelerator; results are synchronised
-either way, for the estimate is read back.
+Models at the start of training (their arithmetic is that of trained ones). NDT has the published size: tokens of one unit a
+neuron, 2 heads, feed-forward networks of 128; LFADS its default sizes. `stream` takes one bin in and gives one estimate out;
+`window` holds the last --context bins and runs the model over all of them at every bin, as the published measurement does.
+Both are the same calls that a user makes, from a NumPy array to a NumPy array, so transfers are included; the two are timed
+in turn, bin by bin, after a warm-up, on one core. On a machine with an accelerator `--core -1` leaves cores alone and JAX
+takes the accelerator; results are synchronised either way, for the estimate is read back.
 
 Printed in milliseconds: median, p99, p99.9 and the worst, and the window's median over the stream's.
 """

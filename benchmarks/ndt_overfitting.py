@@ -3,10 +3,10 @@
     python benchmarks/ndt_overfitting.py --out FILE.json [--epochs 400]
     python benchmarks/ndt_overfitting.py --plot FILE.json
 
-The same transformer is trained on a small simulated data set (chaotic network) in three arms: without masks, with masks over whole
-bins, and over single entries, each hiding a quarter. Every few epochs the validation trials are scored in two ways: the likelihood of
-their counts with everything seen, which is what an unsuspecting user would look at, and R2 of the rates against the true ones. Printed
-is a table; --plot draws docs/pictures/ndt_overfitting.png again.
+The same transformer is trained on a small simulated data set (chaotic network) in three arms: without masks, with masks over
+whole bins, and over single entries, each hiding a quarter. Every few epochs the validation trials are scored in two ways: the
+likelihood of their counts with everything seen, which is what an unsuspecting user would look at, and R2 of the rates against
+the true ones. Printed is a table; --plot draws docs/pictures/ndt_overfitting.png again.
 """
 
 import argparse

@@ -6,10 +6,10 @@
     python benchmarks/recordings.py human FOLDER
 
 FOLDER holds macaque_reaching.npz, stabilizedbci_20160325.mat and human_mtl_sub-4_ses-4.nwb. The split of `reaching`: the
-permutation of the trials by `numpy.random.default_rng(seed)`, the first fifth is validation; of the channels with more than 0.02
-counts a bin in training, permuted by the same generator, the first quarter is held out. The held-out neurons of validation trials
-take no part in training or selection (`training.select_on = "held_in"`). Of several recipes each is fitted, and then their ensemble is
-scored: the rates averaged over the models.
+permutation of the trials by `numpy.random.default_rng(seed)`, the first fifth is validation; of the channels with more than
+0.02 counts a bin in training, permuted by the same generator, the first quarter is held out. The held-out neurons of
+validation trials take no part in training or selection (`training.select_on = "held_in"`). Of several recipes each is fitted,
+and then their ensemble is scored: the rates averaged over the models.
 """
 
 import argparse

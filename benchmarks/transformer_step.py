@@ -2,20 +2,22 @@
 
     python benchmarks/transformer_step.py [--python PATH] [--repeats 15] [--threads 1] [--compile]
 
-For each size: one update as training makes it (a quarter of the bins masked, forward, backward, clipping, AdamW; 4 layers, 2 heads,
-feed-forward networks of 128, tokens of one unit a neuron, learned positions, batches of 64), without dropout and with 0.2. PyTorch's side
-(`transformer_step_side.py`) runs eagerly, or with --compile through torch.compile, in a process of its own that stays alive; the two
-are timed in turn, a step each. --python names a Python that has PyTorch; without it an environment is made in a temporary folder by pip.
-Both sides have the same number of threads; this process keeps to as many cores.
+For each size: one update as training makes it (a quarter of the bins masked, forward, backward, clipping, AdamW; 4 layers, 2
+heads, feed-forward networks of 128, tokens of one unit a neuron, learned positions, batches of 64), without dropout and with 0.2.
+Rates of dropout are arrays here, for a search to move, so that at 0 our step still draws what is dropped. PyTorch's side
+(`transformer_step_side.py`) runs eagerly, or with --compile through torch.compile, in a process of its own that stays alive; the
+two are timed in turn, a step each. --python names a Python that has PyTorch; without it an environment is made in a temporary
+folder by pip. Both sides have the same number of threads; this process keeps to as many cores.
 
-Printed: medians with the 10th and 90th percentile by the clock and in processor time, and PyTorch's median over ours (above 1 ours
-is faster). On a machine that does other work at the same time, go by the processor time, with --threads 1.
+Printed: medians with the 10th and 90th percentile by the clock and in processor time, and PyTorch's median over ours (above 1
+ours is faster). On a machine that does other work at the same time, go by the processor time, with --threads 1.
 """
 
 import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import venv
@@ -27,7 +29,7 @@ parser.add_argument("--repeats", type=int, default=15)
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--compile", action="store_true", help="run PyTorch through torch.compile")
 ARGUMENTS = parser.parse_args()
-if hasattr(os, "sched_setaffinity"):  # before JAX counts the cores; PyTorch's process inherits it
+if sys.platform == "linux":  # before JAX counts the cores; PyTorch's process inherits it
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-ARGUMENTS.threads :]))
 
 import equinox as eqx  # noqa: E402

@@ -1,8 +1,8 @@
 """The PyTorch side of `transformer_step.py`: a training step of `nn.TransformerEncoder`, run when standard input asks for it.
 
-The first line of standard input is JSON: threads, compile, and the size (batch, neurons, bins, layers, heads, feed_forward, dropout,
-mask_rate). Each further line is a number of steps to run; the answer is one line of JSON, the milliseconds of each of them, by the
-clock (`wall`) and of processor time (`cpu`). This file imports nothing but PyTorch.
+The first line of standard input is JSON: threads, compile, and the size (batch, neurons, bins, layers, heads, feed_forward,
+dropout, mask_rate). Each further line is a number of steps to run; the answer is one line of JSON, the milliseconds of each of
+them, by the clock (`wall`) and of processor time (`cpu`). This file imports nothing but PyTorch.
 """
 
 import json

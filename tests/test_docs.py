@@ -18,6 +18,7 @@ from undertow import cli
 from undertow.cli import options
 from undertow.experiments import recipe
 from undertow.experiments.space_settings import with_space
+from undertow.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -129,17 +130,20 @@ def test_commands_in_documents_exist(page):
 def test_settings_in_documents_are_accepted(page):
     text = page.read_text(encoding="utf-8")
     settings = re.findall(
-        r"\b((?:lfads|training|optimiser|objective|corruption|inference)(?:\.\w+)+=[\w.:,+-]+)", text
+        r"\b((?:lfads|ndt|training|optimiser|objective|corruption|inference)(?:\.\w+)+=[\w.:,+-]+)", text
     )
     spaces = {setting for setting in settings if re.search(r"=.*[:,]|=fixed$", setting)}
-    space = with_space({}, spaces, ut.LFADS)
+    model = {True: ut.NDT, False: ut.LFADS}["ndt." in text]
+    space = with_space({}, spaces, model)
     assert set(space["space"]) | set(space["hold"]) == {setting.partition("=")[0] for setting in spaces}
     settings = [setting.rstrip(".,:") for setting in settings if setting not in spaces]
     for setting in settings:
-        recipe.from_document(recipe.with_settings({"model": "lfads"}, [setting]))
-    for key in re.findall(r"`((?:lfads|training|optimiser|corruption|inference)\.\w+)`", text):
+        section = setting.partition(".")[0]
+        own = section if section in MODELS else "lfads"
+        recipe.from_document(recipe.with_settings({"model": own}, [setting]))
+    for key in re.findall(r"`((?:lfads|ndt|training|optimiser|corruption|inference)\.\w+)`", text):
         section, _, name = key.partition(".")
-        known = {"lfads": ut.LFADS, **recipe.SECTIONS}[section]
+        known = {**MODELS, **recipe.SECTIONS}[section]
         assert name in known.model_fields, key
 
 
@@ -169,7 +173,7 @@ def test_recipes_are_accepted_and_named():
     for path in sorted((ROOT / "recipes").rglob("*.toml")):
         name = path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
         assert f"`{name}`" in how_to_fit + how_to_benchmark
-        assert recipe.from_document(tomllib.loads(path.read_text())).document()["model"] == "lfads"
+        assert recipe.from_document(tomllib.loads(path.read_text())).document()["model"] in MODELS
 
 
 def test_ci_runs_the_command_of_the_readme():

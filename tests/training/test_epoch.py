@@ -16,7 +16,14 @@ from undertow.training.loop import _counted, _selection, beginning, plan_of
 
 TRAIN, VALID = trial_arrays(), trial_arrays(7, seed=1, first=12)
 MASKING = Masking(jnp.zeros(4, jnp.int32), regions=1, kinds=("entries",), token="unobserved")
-MASKED = {"coordinated_dropout": 0.0, "mask_rate": 0.4, "mask_token": 0.5, "mask_random": 0.5}
+MASKED = {
+    "coordinated_dropout": 0.0,
+    "mask_rate": 0.4,
+    "mask_token": 0.5,
+    "mask_random": 0.5,
+    "masks": ("entries",),
+    "mask_as": "unobserved",
+}
 ON_DEVICE = tuple(jax.tree.map(jnp.asarray, arrays) for arrays in (TRAIN, VALID))
 
 
@@ -140,7 +147,7 @@ def test_validation_hides_its_own_share_by_masks_where_there_are_any(validation_
 @pytest.mark.parametrize("kind", ["entries", "regions"])
 def test_selection_on_held_out_neurons_hides_nothing_else(kind):
     masking = Masking(jnp.asarray([0, 0, 1, 1], jnp.int32), regions=2, kinds=(kind,))
-    chosen = choices(training={"select_on": "held_out"}, corruption=MASKED)
+    chosen = choices(training={"select_on": "held_out"}, corruption={**MASKED, "masks": (kind,)})
     ((state, metrics),) = epochs(chosen, masking=masking)
     rates = state.hyperparameters.corruption._replace(mask_rate=jnp.float32(0.0))
     entries, weights = likelihoods(state.model, rates)

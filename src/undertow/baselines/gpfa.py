@@ -156,7 +156,7 @@ class GPFAModel(DirectModel):
         seen: Float[Array, "time neuron"],
         inputs: Float[Array, "time input"],  # noqa: ARG002 - every model answers the same call
         *,
-        key: Key[Array, ""],  # noqa: ARG002
+        key: Key[Array, ""] | None,  # noqa: ARG002
     ) -> dict[str, Array]:
         """Rates (expected counts a bin) and expected factors."""
         held_in = self.held_in[None]

@@ -112,7 +112,7 @@ class PSTHModel(DirectModel):
         seen: Float[Array, "time neuron"],
         inputs: Float[Array, "time input"],
         *,
-        key: Key[Array, ""],  # noqa: ARG002 - every model answers the same call
+        key: Key[Array, ""] | None,  # noqa: ARG002 - every model answers the same call
     ) -> dict[str, Array]:
         """Rates (expected counts a bin); bins beyond those of training keep the last average."""
         condition = inputs[0, -1].astype(jnp.int32)

@@ -126,7 +126,7 @@ class SLDSModel(DirectModel):
         seen: Float[Array, "time neuron"],
         inputs: Float[Array, "time input"],  # noqa: ARG002 - every model answers the same call
         *,
-        key: Key[Array, ""],  # noqa: ARG002
+        key: Key[Array, ""] | None,  # noqa: ARG002
     ) -> dict[str, Array]:
         """Rates (expected counts a bin) and the expected continuous state as factors."""
         factors = self.factors_of(seen)

@@ -109,7 +109,7 @@ class SmoothingModel(DirectModel):
         seen: Float[Array, "time neuron"],
         inputs: Float[Array, "time input"],  # noqa: ARG002 - every model answers the same call
         *,
-        key: Key[Array, ""],  # noqa: ARG002
+        key: Key[Array, ""] | None,  # noqa: ARG002
     ) -> dict[str, Array]:
         """Rates (expected counts a bin)."""
         held_in = self.held_in[None]

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from undertow.components.affine import affine
 from undertow.components.corruption import hashed_dropout
 from undertow.components.linear import Linear
 
@@ -97,17 +98,19 @@ class Attention(eqx.Module):
         """What each bin gathers from the bins that it is allowed to see."""
         time, width = tokens.shape
         bins = jnp.arange(time)
-        parts = self.query_key_value(tokens).reshape(time, 3, self.heads, -1).transpose(1, 2, 0, 3)
-        query, keys, values = parts
+        query, keys, values = (
+            part.reshape(time, self.heads, -1).transpose(1, 0, 2) for part in self._parts(tokens)
+        )
         if self.is_rotary:
             query, keys = rotated(query, bins), rotated(keys, bins)
-        scores = query @ keys.transpose(0, 2, 1) * (width / self.heads) ** -0.5
+        scores = (query * (width / self.heads) ** -0.5) @ keys.transpose(0, 2, 1)
         if self.distance_bias is not None:
             scores = scores + self._bias(bins[:, None] - bins[None, :])
         weights = jax.nn.softmax(jnp.where(allowed[None], scores, HIDDEN), axis=-1)
         if dropout is not None:
             weights = weights * hashed_dropout(dropout, weights.shape, key=key)
-        return self.output((weights @ values).transpose(1, 0, 2).reshape(time, width))
+        gathered = (weights @ values).transpose(1, 0, 2).reshape(time, width)
+        return affine(self.output.kernel, self.output.bias, gathered)
 
     def empty(self, bins: int) -> Cache:
         """A ring for the keys and values of so many bins."""
@@ -133,6 +136,13 @@ class Attention(eqx.Module):
             scores = scores + self._bias((place - slots) % bins)
         weights = jax.nn.softmax(jnp.where((slots <= now.bin)[None], scores, HIDDEN), axis=-1)
         return cache, self.output(jnp.sum(cache.values * weights[..., None], axis=1).reshape(-1))
+
+    def _parts(self, tokens: Float[Array, "time width"]) -> list[Float[Array, "time width"]]:
+        """Queries, keys and values by a product each: joining the gradients of one product would take longer than they do."""
+        kernels, biases = (
+            jnp.split(of, 3, axis=-1) for of in (self.query_key_value.kernel, self.query_key_value.bias)
+        )
+        return [affine(kernel, bias, tokens) for kernel, bias in zip(kernels, biases, strict=True)]
 
     def _bias(self, distance: Int[Array, "*axes"]) -> Float[Array, "head *axes"]:
         """The learned bias of each distance, that of the farthest for all beyond."""
@@ -255,8 +265,9 @@ class Layer(eqx.Module):
 
     def _forward(self, tokens: Array, dropout: Array | None, *, key: Key[Array, ""] | None) -> Array:
         hidden_key, output_key = (None, None) if key is None else jax.random.split(key)
-        hidden = _dropped(jax.nn.relu(self.widen(tokens)), dropout, key=hidden_key)
-        return _dropped(self.narrow(hidden), dropout, key=output_key)
+        hidden = jax.nn.relu(affine(self.widen.kernel, self.widen.bias, tokens))
+        hidden = _dropped(hidden, dropout, key=hidden_key)
+        return _dropped(affine(self.narrow.kernel, self.narrow.bias, hidden), dropout, key=output_key)
 
 
 def allowed_pairs(is_seen: Bool[Array, " time"], backward: int, forward: int) -> Bool[Array, "time time"]:

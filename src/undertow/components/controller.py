@@ -29,7 +29,7 @@ class ControllerSizes(NamedTuple):
     generator: int
 
 
-class Moment(NamedTuple):
+class CausalState(NamedTuple):
     """All that a causal pass carries from bin to bin; without a controller only latents and factors."""
 
     encoder: EncoderState | None
@@ -91,21 +91,21 @@ class Controller(eqx.Module):
             jnp.float32(generator.limit),
         )
 
-    def begin(self, initial: LoopState, lag: int) -> Moment:
+    def begin(self, initial: LoopState, lag: int) -> CausalState:
         """The pass before a trial's first bin, for `advance`; `lag` is that of `Encoder.around`."""
-        return Moment(self.encoder.begin(lag), initial)
+        return CausalState(self.encoder.begin(lag), initial)
 
     def advance(
         self,
-        moment: Moment,
+        state: CausalState,
         weights: LoopWeights,
         encoder_inputs: Float[Array, " input"],
         generator_gates: Float[Array, " generator_gates"],
-    ) -> tuple[Moment, Float[Array, " inferred_input"]]:
-        """One bin onward, with forward encoder and without chance: the next moment, and the inferred inputs' means."""
-        encoder, encoded = self.encoder.advance(moment.encoder, encoder_inputs)
+    ) -> tuple[CausalState, Float[Array, " inferred_input"]]:
+        """One bin onward, with forward encoder and without chance: the next state, and the inferred inputs' means."""
+        encoder, encoded = self.encoder.advance(state.encoder, encoder_inputs)
         noise = jnp.zeros(self.input_kernel.shape[0])
-        masks = (jnp.ones_like(moment.loop.factors), jnp.ones_like(moment.loop.latents))
+        masks = (jnp.ones_like(state.loop.factors), jnp.ones_like(state.loop.latents))
         inputs = LoopInputs(self.gates(encoded), generator_gates, noise, *masks)
-        loop, outputs = control_step(weights, moment.loop, inputs)
-        return Moment(encoder, loop), outputs.inferred_inputs
+        loop, outputs = control_step(weights, state.loop, inputs)
+        return CausalState(encoder, loop), outputs.inferred_inputs

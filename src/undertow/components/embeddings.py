@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from undertow.components.linear import fan_in_normal
+from undertow.vocabulary import UndertowError
 
 EmbeddingKind = Literal["identity", "linear", "per_count"]
 
@@ -80,6 +81,11 @@ def linear(neurons: int, width: int, heads: int, *, key: Key[Array, ""]) -> tupl
 def per_count(neurons: int, width: int, heads: int, *, key: Key[Array, ""]) -> tuple[PerCount, int]:
     """Tokens of `width` channels for each neuron (as many as heads for 0)."""
     features = width or heads
+    if features * neurons % heads:
+        raise UndertowError(
+            f"Tokens of {features} units for each of {neurons} neurons can't be shared out among ndt.heads={heads}; take a "
+            "multiple of it for ndt.width."
+        )
     return PerCount(jax.random.normal(key, (LARGEST_COUNT + 2, features))), features * neurons
 
 

@@ -77,7 +77,7 @@ class Masking(eqx.Module):
         masks = [KINDS[kind](trial, key=mask_key) for kind in self.kinds]
         chosen = jax.random.randint(kind_key, (), 0, len(masks))
         mask = jax.tree.map(lambda *each: jnp.stack(each)[chosen], *masks)
-        is_visible = ~jnp.isnan(visible)
+        is_visible = ~jnp.isnan(visible) & (rates.mask_rate > 0)
         return Mask(mask.hidden & is_visible, mask.counted & is_visible, mask.probability)
 
     def replace(
@@ -117,12 +117,14 @@ def _neurons(trial: _Trial, *, key: Key[Array, ""]) -> Mask:
 
 
 def _causal(trial: _Trial, *, key: Key[Array, ""]) -> Mask:
-    """From a bin on that lies evenly between 1 - 2 r of the trial and its end."""
+    """From a bin on, so that the hidden share of the trial lies evenly around r, as widely as it can."""
+    share_key, place_key = jax.random.split(key)
     is_there = (~jnp.isnan(trial.visible)).any(axis=1)
     bins = jnp.arange(is_there.shape[0])
     end = jnp.max(jnp.where(is_there, bins + 1, 0)).astype(jnp.float32)
-    first = end * (1 - 2 * trial.rate * jax.random.uniform(key))
-    is_hidden = (bins.astype(jnp.float32) + 0.5 >= first)[:, None]
+    spread = jnp.minimum(trial.rate, 1 - trial.rate)
+    share = trial.rate + spread * (2 * jax.random.uniform(share_key) - 1)
+    is_hidden = (bins.astype(jnp.float32) + jax.random.uniform(place_key) >= end * (1 - share))[:, None]
     return _alike(jnp.broadcast_to(is_hidden, trial.visible.shape), trial.rate)
 
 

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from undertow.components.cells import GRU
 from undertow.components.control_loop import LoopInputs, LoopState, control_loop
-from undertow.components.controller import Controller, ControllerSizes, Moment
+from undertow.components.controller import CausalState, Controller, ControllerSizes
 from undertow.components.corruption import Corrupted, dropout_mask
 from undertow.components.encoders import Backward, Encoder
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
@@ -228,30 +228,32 @@ class LFADSModel(Model):
             return "set lfads.causal=true and fit again"
         return Streaming(self._begin, self._advance, opening=self.config.initial_segment)
 
-    def _begin(self, first: Array, known: Array) -> tuple[Moment, dict[str, Array]]:
+    def _begin(self, first: Array, known: Array) -> tuple[CausalState, dict[str, Array]]:
         """The initial condition from the first bins, and the generator over them."""
         encoder_inputs, _ = self._prepare(first, known)
         summary = self.encoder.summary(encoder_inputs, jnp.ones(first.shape[0], bool))
         initial = self._initial_state(jnp.split(self.to_posterior(summary), 2)[0])
         factors = initial @ unit_columns(self.factors_kernel)
         if self.controller is None:
-            moment = Moment(None, LoopState(jnp.zeros(0), initial, factors))
+            before = CausalState(None, LoopState(jnp.zeros(0), initial, factors))
         else:
             state = LoopState(self.controller.start, initial, factors)
-            moment = self.controller.begin(state, self.config.lag)
-        return jax.lax.scan(lambda moment, bins: self._advance(moment, *bins), moment, (first, known))
+            before = self.controller.begin(state, self.config.lag)
+        return jax.lax.scan(lambda before, bins: self._advance(before, *bins), before, (first, known))
 
-    def _advance(self, moment: Moment, counts: Array, known: Array) -> tuple[Moment, dict[str, Array]]:
+    def _advance(
+        self, before: CausalState, counts: Array, known: Array
+    ) -> tuple[CausalState, dict[str, Array]]:
         """One bin of the pass that `_generate` runs over all."""
         (encoder_inputs,), (generator_gates,) = self._prepare(counts[None], known[None])
         factors_kernel = unit_columns(self.factors_kernel)
         if self.controller is None:
-            latents = self.generator.step(moment.loop.latents, generator_gates)
-            loop = LoopState(moment.loop.controller, latents, latents @ factors_kernel)
-            after, inferred = Moment(None, loop), {}
+            latents = self.generator.step(before.loop.latents, generator_gates)
+            loop = LoopState(before.loop.controller, latents, latents @ factors_kernel)
+            after, inferred = CausalState(None, loop), {}
         else:
             weights = self.controller.weights(self.generator, factors_kernel)
-            after, inputs = self.controller.advance(moment, weights, encoder_inputs, generator_gates)
+            after, inputs = self.controller.advance(before, weights, encoder_inputs, generator_gates)
             inferred = {"inferred_inputs": inputs}
         rates = self.observation.mean(self.readout(after.loop.factors[None]))[0]
         return after, {

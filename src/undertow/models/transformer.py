@@ -7,10 +7,10 @@ The model (Ye and Pandarinath 2021, arXiv 2108.01210), for counts k (time, neuro
     f_t = norm(x_t) [F]                     latents; with `factors` a low-dimensional read-out of them
     k_t ~ observation(W f_t + b)            for Poisson the read-out is the log-rate
 
-trained on the likelihood of what was masked (and of held-out neurons and forward bins): `corruption.mask_rate`. There is no
-sampling and no other term. A bin sees the bins from t - context_backward to t + context_forward in each layer, itself included;
-with `causal=True` none after its own, and `streaming` gives the same one bin at a time, from the keys and values of the bins
-before.
+trained on the likelihood of what was hidden (and of held-out neurons and forward bins): by masks (`corruption.mask_rate`, as
+published) or by coordinated dropout, the default, which also scales up what is left. There is no sampling and no other term. A
+bin sees the bins from t - context_backward to t + context_forward in each layer, itself included; with `causal=True` none after
+its own, and `streaming` gives the same one bin at a time, from the keys and values of the bins before.
 
 The published model is the recipe `ndt/published`. Beyond it, all switchable: rotary and relative positions, a mark for what was
 not observed, known inputs, a low-dimensional read-out, and the spatial stream of STNDT (Le and Shlizerman 2022).
@@ -53,6 +53,7 @@ from undertow.models.base import (
 )
 from undertow.vocabulary import UndertowError
 
+LINEAR_WIDTH = 64
 FIXUP = 0.67
 READOUT_BOUND = 0.1
 POSITION_SPREAD = 0.02
@@ -64,8 +65,7 @@ class NDT(ModelConfig):
     section: ClassVar[str] = "ndt"
     weights: ClassVar[dict[str, float]] = {}
     defaults: ClassVar[dict[str, dict]] = {
-        "corruption": {"coordinated_dropout": 0.0, "mask_rate": 0.25, "masks": ("bins",)},
-        "optimiser": {"learning_rate": 1e-3, "warm_up": 200},
+        "optimiser": {"learning_rate": 3e-3, "weight_decay": 0.1, "warm_up": 200},
         "objective": {"kl_ramp": 0, "penalty_ramp": 0},
     }
     space: ClassVar[dict[str, Range]] = {  # the published random search
@@ -83,7 +83,10 @@ class NDT(ModelConfig):
     heads: int = Field(2, ge=1, description="Heads of attention")
     embedding: EmbeddingKind = "linear"
     width: int = Field(
-        0, ge=0, description="Units of a token (per_count: of each neuron's part); 0 for one a neuron"
+        0,
+        ge=0,
+        description="Units of a token (per_count: of each neuron's part); 0 for 64 (linear), one a neuron (identity, spatial), "
+        "as many for each neuron as heads (per_count)",
     )
     feed_forward: int = Field(128, ge=1, description="Hidden units of the feed-forward network")
     positions: Positions = "rotary"
@@ -94,14 +97,14 @@ class NDT(ModelConfig):
     context_backward: int = Field(-1, ge=-1, description="Bins that each bin looks back; -1 for all")
     context_forward: int = Field(-1, ge=-1, description="Bins that each bin looks ahead; -1 for all")
     causal: bool = Field(default=False, description="No bin sees a later one, whatever context_forward says")
-    factors: int = Field(0, ge=0, description="Low-dimensional read-out before the rates; 0 for none")
+    factors: int = Field(20, ge=0, description="Low-dimensional read-out before the rates; 0 for none")
     observation: ObservationKind = "poisson"
     spatial: bool = Field(
         default=False, description="Attention across neurons, too (STNDT); reads whole trials"
     )
-    dropout_rate: float = Field(0.2, ge=0, lt=1, description="Dropout within the layers")
-    embedding_dropout_rate: float = Field(0.2, ge=0, lt=1, description="Dropout of the tokens")
-    readout_dropout_rate: float = Field(0.2, ge=0, lt=1, description="Dropout before the read-out")
+    dropout_rate: float = Field(0.1, ge=0, lt=1, description="Dropout within the layers")
+    embedding_dropout_rate: float = Field(0.05, ge=0, lt=1, description="Dropout of the tokens")
+    readout_dropout_rate: float = Field(0.0, ge=0, lt=1, description="Dropout before the read-out")
 
     @model_validator(mode="after")
     def _is_possible(self) -> "NDT":
@@ -168,7 +171,9 @@ class NDTModel(Model):
         embedding_key, known_key, place_key, factors_key, readout_key, layers_key = jax.random.split(key, 6)
         self.config, self.longest = config, data.bins
         make = EMBEDDINGS[config.embedding]
-        self.embedding, width = make(data.neurons, config.width, config.heads, key=embedding_key)
+        has_own_width = config.embedding == "linear" and not config.spatial and not config.width
+        asked = LINEAR_WIDTH if has_own_width else config.width
+        self.embedding, width = make(data.neurons, asked, config.heads, key=embedding_key)
         self.known = Linear(data.inputs, width, key=known_key) if data.inputs else None
         has_places = config.positions == "learned"
         self.place = (
@@ -219,7 +224,8 @@ class NDTModel(Model):
     def streaming(self) -> Streaming | str:
         """One bin at a time, from each layer's keys and values of the bins before."""
         if not self.config.causal:
-            return "set ndt.causal=true and fit again"
+            also = " and ndt.spatial=false" if self.config.spatial else ""
+            return f"set ndt.causal=true{also} and fit again"
         bins = self.config.context_backward + 1 if self.config.context_backward >= 0 else self.longest
         is_endless = self.config.context_backward >= 0 and self.place is None
 
