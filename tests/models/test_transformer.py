@@ -21,7 +21,7 @@ MEAN = np.linspace(0.5, 3.0, NEURONS, dtype=np.float32)
 def built(*, neurons=NEURONS, inputs=INPUTS, bins=TIME, **choices):
     mean = jnp.asarray(np.resize(MEAN, neurons))
     summary = DataSummary(neurons, inputs, mean, mean, bins=bins)
-    return NDT(**{**SMALL, **choices}).build(summary, key=jax.random.key(0))
+    return NDT(**{**SMALL, "factors": 0, **choices}).build(summary, key=jax.random.key(0))
 
 
 def trial(*, bins=TIME, neurons=NEURONS):

@@ -40,9 +40,11 @@ class CorruptionConfig(Configuration):
     mask_as: Token = Field(
         "zero", description="The token in place of what is hidden: a zero, or not observed"
     )
-    mask_token: float = Field(1.0, ge=0, le=1, description="Share of what is hidden that becomes the token")
+    mask_token: float = Field(
+        0.8, ge=0, le=1, description="Share of what is hidden that becomes the token; 1 never teaches what is seen"
+    )
     mask_random: float = Field(
-        1.0, ge=0, le=1, description="Share of the remainder that becomes a random count; the rest stays"
+        0.5, ge=0, le=1, description="Share of the remainder that becomes a random count; the rest stays"
     )
     longest_span: int = Field(1, ge=1, description="Widest span of bins that masks hide at a time")
     span_probability: float = Field(
