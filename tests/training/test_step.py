@@ -10,7 +10,7 @@ import pytest
 from tiny_model import Tiny, choices, corruption, same_bits, trial_arrays
 
 from undertow.components.masking import Masking
-from undertow.training.loop import beginning, plan_of
+from undertow.training.loop import beginning, epoch_of, plan_of
 from undertow.training.optimiser import LOSS_SCALE
 from undertow.training.step import loss, step
 
@@ -128,3 +128,35 @@ def test_spans_of_masks_follow_the_updates():
     assert same(4) == 6
     assert 0 < same(5) < 6  # a tenth of the trials
     assert same(100) == 0
+
+
+def test_the_average_is_a_mean_at_first_and_then_forgets():
+    plan, state = begun(optimiser={"averaging": 0.5})
+    assert state.judged is state.average
+    plain = begun()[1]
+    assert plain.average is None
+    assert plain.judged is plain.model
+    kernels, averages = [], []
+    for _ in range(4):
+        state, _ = once(plan, state)
+        kernels.append(np.asarray(state.model.up.kernel))
+        averages.append(np.asarray(state.average.up.kernel))
+    expected = kernels[0]
+    for kernel, average, decay in zip(kernels[1:], averages[1:], (0.5, 0.5, 0.5), strict=True):
+        expected = decay * expected + (1 - decay) * kernel
+        np.testing.assert_allclose(average, expected, rtol=1e-5)
+    np.testing.assert_array_equal(averages[0], kernels[0])
+
+
+def test_what_is_averaged_is_what_is_kept():
+    chosen = choices(optimiser={"averaging": 0.9}, objective={"kl_ramp": 0, "penalty_ramp": 0})
+    changing, static = eqx.partition(beginning(chosen, DATA, seed=1), eqx.is_array)
+    epoch = epoch_of(chosen, corruption(), DATA)
+
+    @jax.jit
+    def one(changing):
+        return eqx.filter(epoch(eqx.combine(changing, static), BATCH, BATCH)[0], eqx.is_array)
+
+    state = eqx.combine(one(changing), static)
+    assert same_bits(state.best_model, state.average)
+    assert not same_bits(state.average, state.model)

@@ -82,7 +82,7 @@ def _validate(
         chunk_index, chunk_keys, choice = chunk
         batch = TrialArrays(*(array[jnp.minimum(chunk_index, trials - 1)] for array in valid))
         weight = (chunk_index < trials).astype(jnp.float32)
-        member = state.model, state.hyperparameters
+        member = state.judged, state.hyperparameters
         return _validation_sums(plan, counted, member, (batch, weight, choice), keys=chunk_keys)
 
     choices = plan.validation_masks
@@ -154,7 +154,7 @@ def _conclude(
     selection, is_best = _select(state.selection, score, state.epoch, state.epoch >= plan.objective.ramps_end)
     best = jax.tree.map(
         lambda new, old: jnp.where(is_best, new, old) if eqx.is_array(new) else new,
-        state.model,
+        state.judged,
         state.best_model,
     )
     journal = {

@@ -41,7 +41,10 @@ class CorruptionConfig(Configuration):
         "zero", description="The token in place of what is hidden: a zero, or not observed"
     )
     mask_token: float = Field(
-        0.8, ge=0, le=1, description="Share of what is hidden that becomes the token; 1 never teaches what is seen"
+        0.8,
+        ge=0,
+        le=1,
+        description="Share of what is hidden that becomes the token; 1 never teaches what is seen",
     )
     mask_random: float = Field(
         0.5, ge=0, le=1, description="Share of the remainder that becomes a random count; the rest stays"

@@ -34,6 +34,12 @@ class Optimiser(Configuration):
     )
     plateau_patience: int = Field(6, ge=0, description="Epochs without improvement before that")
     smallest_learning_rate: float = Field(1e-5, ge=0)
+    averaging: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of a running average of the weights over updates, which is then what is validated and kept; 0: none",
+    )
 
 
 class Plateau(NamedTuple):
@@ -95,6 +101,12 @@ def apply(parameters, directions, rate: Array, weight_decay: Array):
         return value - rate * (direction + weight_decay * value if is_kernel else direction)
 
     return jax.tree_util.tree_map_with_path(move, parameters, directions)
+
+
+def averaged(optimiser: Optimiser, average, parameters, update: Array):
+    """The running average after one more update: a plain mean at first, then with the memory of 1 / (1 - averaging) updates."""
+    decay = jnp.minimum(optimiser.averaging, update.astype(jnp.float32) / (update.astype(jnp.float32) + 1))
+    return jax.tree.map(lambda before, value: decay * before + (1 - decay) * value, average, parameters)
 
 
 def gradient_norm(gradients) -> Float[Array, ""]:

@@ -25,7 +25,10 @@ class Selection(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """One member of a population: the model with its optimiser, numbers, keys, and the best model so far."""
+    """One member of a population: the model with its optimiser, numbers, keys, and the best model so far.
+
+    `average` is the running average of the model over updates, where one is asked for; it is then what is validated and kept.
+    """
 
     model: Model
     best_model: Model
@@ -38,6 +41,12 @@ class TrainState(NamedTuple):
     update: Array
     skipped: Array
     failed_epochs: Array
+    average: Model | None = None
+
+    @property
+    def judged(self) -> Model:
+        """The weights that validation scores."""
+        return self.model if self.average is None else self.average
 
 
 def start(model: Model, numbers: Hyperparameters, optimiser: Optimiser, *, key: Key[Array, ""]) -> TrainState:
@@ -54,6 +63,7 @@ def start(model: Model, numbers: Hyperparameters, optimiser: Optimiser, *, key: 
         update=jnp.int32(0),
         skipped=jnp.int32(0),
         failed_epochs=jnp.int32(0),
+        average=model if optimiser.averaging > 0 else None,
     )
     return jax.tree.map(_own_buffer, state)
 

@@ -12,7 +12,15 @@ from undertow.data.batches import TrialArrays
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
 from undertow.training.objective import Objective, ramps, weigh
-from undertow.training.optimiser import LOSS_SCALE, Optimiser, apply, direct, gradient_norm, learning_rate
+from undertow.training.optimiser import (
+    LOSS_SCALE,
+    Optimiser,
+    apply,
+    averaged,
+    direct,
+    gradient_norm,
+    learning_rate,
+)
 from undertow.training.state import TrainState
 
 
@@ -92,9 +100,10 @@ def step(
     rate = learning_rate(
         plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
     )
-    moved = apply(parameters, directions, rate, numbers.weight_decay)
+    moved = _chosen(is_finite, apply(parameters, directions, rate, numbers.weight_decay), parameters)
     state = state._replace(
-        model=eqx.combine(_chosen(is_finite, moved, parameters), rest),
+        model=eqx.combine(moved, rest),
+        average=_average(plan.optimiser, state, moved),
         optimiser=_chosen(is_finite, optimiser, state.optimiser),
         update=state.update + 1,
         skipped=state.skipped + (~is_finite).astype(jnp.int32),
@@ -105,6 +114,13 @@ def step(
         "is_finite": is_finite.astype(jnp.float32),
         "learning_rate": rate,
     }
+
+
+def _average(optimiser: Optimiser, state: TrainState, moved) -> Model | None:
+    if state.average is None:
+        return None
+    before, rest = eqx.partition(state.average, eqx.is_inexact_array)
+    return eqx.combine(averaged(optimiser, before, moved, state.update), rest)
 
 
 def _chosen(takes_new, new, old):
