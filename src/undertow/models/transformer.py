@@ -65,7 +65,13 @@ class NDT(ModelConfig):
     section: ClassVar[str] = "ndt"
     weights: ClassVar[dict[str, float]] = {}
     defaults: ClassVar[dict[str, dict]] = {
-        "optimiser": {"learning_rate": 3e-3, "weight_decay": 0.1, "warm_up": 200},
+        "optimiser": {
+            "learning_rate": 3e-3,
+            "weight_decay": 0.1,
+            "warm_up": 200,
+            "schedule": "constant",
+            "averaging": 0.995,
+        },
         "objective": {"kl_ramp": 0, "penalty_ramp": 0},
     }
     space: ClassVar[dict[str, Range]] = {  # the published random search
