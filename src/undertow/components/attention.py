@@ -121,9 +121,9 @@ class Attention(eqx.Module):
         self, cache: Cache, token: Float[Array, " width"], now: Moment
     ) -> tuple[Cache, Float[Array, " width"]]:
         """One bin onward: what it gathers from itself and from the bins in the ring."""
-        query, key, value = self.query_key_value(token).reshape(3, self.heads, 1, -1)
+        query, key, value = parts = self.query_key_value(token).reshape(3, self.heads, 1, -1)
         if self.is_rotary:
-            query, key = (_turned(values, *now.turn[:, None, None]) for values in (query, key))
+            query, key = _turned(parts[:2], *now.turn[:, None, None, None])
         bins = cache.keys.shape[1]
         place = now.bin % bins
         cache = Cache(
@@ -131,11 +131,11 @@ class Attention(eqx.Module):
             jax.lax.dynamic_update_slice_in_dim(cache.values, value, place, axis=1),
         )
         slots = jnp.arange(bins)
-        scores = jnp.sum(cache.keys * query, axis=-1) * (token.shape[0] / self.heads) ** -0.5
+        scores = (query @ cache.keys.transpose(0, 2, 1))[:, 0] * (token.shape[0] / self.heads) ** -0.5
         if self.distance_bias is not None:
             scores = scores + self._bias((place - slots) % bins)
         weights = jax.nn.softmax(jnp.where((slots <= now.bin)[None], scores, HIDDEN), axis=-1)
-        return cache, self.output(jnp.sum(cache.values * weights[..., None], axis=1).reshape(-1))
+        return cache, self.output((weights[:, None] @ cache.values).reshape(-1))
 
     def _parts(self, tokens: Float[Array, "time width"]) -> list[Float[Array, "time width"]]:
         """Queries, keys and values by a product each: joining the gradients of one product would take longer than they do."""
