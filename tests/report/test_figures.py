@@ -198,6 +198,11 @@ def test_panels_show_the_course_and_not_the_plunge():
     assert 2 < high < 2.2
 
 
+def test_a_rate_that_only_rounding_moves_is_drawn_flat():
+    low, high = learning.telling_range([np.array([1.5e-5, 1.4999999e-5])])
+    assert high - low > 1e-6
+
+
 def test_recorded_rates_and_trials_are_counted(trials):
     figure = figures.recorded_figure(trials)
     seen, held_out = traces(figure, "neurons seen by the model")[0], traces(figure, "held-out neurons")[0]

@@ -15,6 +15,7 @@ _COLUMNS = 3
 _MAX_EPOCHS = 1500
 _PLAIN = ("learning_rate", "gradient_norm")  # one grey curve, no splits
 _LOGARITHMIC = ("gradient_norm",)
+_FLAT = 1e-4  # of its size: a curve that moves less is drawn as one that does not move
 _SPLIT_NAMES = {"train": "training", "valid": "validation"}
 
 
@@ -102,7 +103,8 @@ def telling_range(curves: list[np.ndarray]) -> list[float]:
     of the panel.
     """
     late = np.concatenate([values[len(values) // 20 :] for values in curves])
-    margin = 0.06 * (late.max() - late.min()) or 0.05 * abs(late.max()) or 1.0
+    spread, size = np.ptp(late), np.abs(late).max()
+    margin = 0.06 * spread if spread > _FLAT * size else 0.05 * size or 1.0
     return [float(late.min() - margin), float(late.max() + margin)]
 
 
