@@ -47,6 +47,7 @@ DOORS = {
     "jax": COMPUTING,
     "equinox": COMPUTING,
     "optax": ("training",),
+    "diffrax": ("components.neural_ode",),
     "safetensors": ("training.checkpoint",),
     "pynwb": ("data.readers.nwb", "data.nlb.nwb_writing"),
     "h5py": ("data.readers", "data.nlb.tensor_files"),

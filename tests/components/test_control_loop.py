@@ -2,11 +2,13 @@
 
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from undertow.components.cells import GRU
 from undertow.components.control_loop import LoopInputs, LoopState, LoopWeights, control_loop
 
 CONTROLLER, LATENTS, FACTORS, INPUTS, TIME, TRIALS, MEMBERS = 4, 5, 3, 2, 6, 3, 2
@@ -14,6 +16,12 @@ CONTROLLER, LATENTS, FACTORS, INPUTS, TIME, TRIALS, MEMBERS = 4, 5, 3, 2, 6, 3, 
 
 def drawn(key, *shape, scale=1.0):
     return scale * jax.random.normal(key, shape)
+
+
+def generator(limit, *recurrent):
+    """A GRU with these recurrent kernels."""
+    cell = GRU(0, LATENTS, limit=limit, key=jax.random.key(0))
+    return eqx.tree_at(lambda cell: (cell.gates_kernel, cell.candidate_kernel), cell, recurrent)
 
 
 def weights(limit=5.0, seed=0):
@@ -24,7 +32,7 @@ def weights(limit=5.0, seed=0):
         posterior_kernel=drawn(next(keys), CONTROLLER, 2 * INPUTS, scale=0.5),
         posterior_bias=drawn(next(keys), 2 * INPUTS, scale=0.5),
         input_kernel=drawn(next(keys), INPUTS, 3 * LATENTS),
-        generator=(drawn(next(keys), LATENTS, 2 * LATENTS), drawn(next(keys), LATENTS, LATENTS)),
+        generator=generator(limit, drawn(next(keys), LATENTS, 2 * LATENTS), drawn(next(keys), LATENTS, LATENTS)),
         factors_kernel=drawn(next(keys), LATENTS, FACTORS),
         limit=jnp.float32(limit),
     )
@@ -54,7 +62,8 @@ def gru_step(recurrent, limit, state, gates):
 
 
 def by_equations(weights, state, inputs):
-    weights, state, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (weights, state, inputs))
+    plain = weights._replace(generator=weights.generator.recurrent)
+    weights, state, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (plain, state, inputs))
     controller, latents, factors = state
     outputs = []
     for time in range(TIME):
@@ -98,6 +107,7 @@ def gradients(weights, state, inputs, *, backward, axes):
         return score(run(state, inputs))
 
     of_weights, of_state, of_inputs = jax.grad(loss, argnums=(0, 1, 2))(weights, state, inputs)
+    of_weights = of_weights._replace(generator=of_weights.generator.recurrent)
     return (of_weights[:-1], of_state, of_inputs[:3]), of_inputs[3:]
 
 

@@ -16,6 +16,7 @@ that the weight gradient is one product as well and not one for each trial (`jax
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -48,6 +49,13 @@ class GRU(eqx.Module):
         self.gates_kernel = fan_in_normal(state_fan, (size, 2 * size), key=gates_key)
         self.candidate_kernel = fan_in_normal(state_fan, (size, size), key=candidate_key)
         self.limit = limit
+
+    is_by_hand: ClassVar[bool] = True  # whether loops can differentiate it so
+
+    @property
+    def drive_size(self) -> int:
+        """The length of the inputs' share."""
+        return self.bias.shape[0]
 
     @property
     def recurrent(self) -> tuple[Array, Array]:

@@ -9,10 +9,12 @@ For each bin, with e the encoders' share of the controller's gates and x the kno
     f = (mask_g * g) F                                 F: `factors_kernel`, columns of length one
 
 (Sussillo et al. 2016, equations 8 to 17; the masks are dropout.) The backward pass is written by hand in the same way as the
-GRU's in `cells.py`: the loop keeps the recurrent products, the gradients of the seven kernels are products after it.
+GRU's in `cells.py`: the loop keeps the recurrent products, the gradients of the seven kernels are products after it. Generators
+of other kinds (`dynamics.py`) take the GRU's place in the same loop, which is then differentiated automatically.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,16 +30,21 @@ from undertow.components.cells import (
 
 
 class LoopWeights(NamedTuple):
-    """What all trials share."""
+    """What all trials share. `generator` is the dynamics as a module; within the loop by hand, its recurrent kernels alone."""
 
     controller: tuple[Array, Array]
     feedback_kernel: Float[Array, "factor controller_gates"]
     posterior_kernel: Float[Array, "controller two_inputs"]
     posterior_bias: Float[Array, " two_inputs"]
     input_kernel: Float[Array, "inferred_input generator_gates"]
-    generator: tuple[Array, Array]
+    generator: Any
     factors_kernel: Float[Array, "latent factor"]
     limit: Float[Array, ""]
+
+
+Move = Callable[
+    [Array, Array], tuple[Array, Any]
+]  # latents and drive to the latents after, and what is saved
 
 
 class LoopState(NamedTuple):
@@ -72,18 +79,23 @@ def control_loop(
 ) -> LoopOutputs:
     """Run one trial. `backward` is "by_hand" (under `jax.vmap` over trials) or "automatic"; both give the same gradients.
 
-    By hand the masks have none.
+    By hand the masks have none, and the generator must be a GRU; any other is differentiated automatically.
     """
-    return LOOPS[backward](weights, initial, inputs)
+    if backward == "by_hand" and weights.generator.is_by_hand:
+        return _loop_by_hand(weights._replace(generator=weights.generator.recurrent), initial, inputs)
+    return jax.lax.scan(lambda state, now: control_step(weights, state, now), initial, inputs)[1]
 
 
 def control_step(weights: LoopWeights, state: LoopState, inputs: LoopInputs) -> tuple[LoopState, LoopOutputs]:
     """Run one bin, as `control_loop` does; all arrays without the time axis."""
-    after, (outputs, *_) = _advance(weights, state, inputs)
+    after, (outputs, *_) = _advance(
+        weights, state, inputs, lambda latents, drive: (weights.generator.step(latents, drive), None)
+    )
     return after, outputs
 
 
-def _advance(weights: LoopWeights, state: LoopState, inputs: LoopInputs):
+def _advance(weights: LoopWeights, state: LoopState, inputs: LoopInputs, move: Move):
+    """One bin: the state after, and (outputs, feedback, what the backward step of controller and generator needs)."""
     feedback = inputs.factors_mask * state.factors
     controller, controller_saved = forward_step(
         weights.controller,
@@ -95,19 +107,19 @@ def _advance(weights: LoopWeights, state: LoopState, inputs: LoopInputs):
     posterior = statistics + jnp.broadcast_to(weights.posterior_bias, statistics.shape)
     mean, log_variance = jnp.split(posterior, 2, axis=-1)
     inferred = mean + jnp.exp(0.5 * log_variance) * inputs.noise
-    latents, generator_saved = forward_step(
-        weights.generator,
-        weights.limit,
-        state.latents,
-        inputs.generator_gates + inferred @ weights.input_kernel,
-    )
+    latents, generator_saved = move(state.latents, inputs.generator_gates + inferred @ weights.input_kernel)
     factors = (inputs.latents_mask * latents) @ weights.factors_kernel
     outputs = LoopOutputs(latents, factors, posterior, inferred)
     return LoopState(controller, latents, factors), (outputs, feedback, controller_saved, generator_saved)
 
 
 def _forward_loop(weights, initial, inputs):
-    return jax.lax.scan(lambda state, bin_inputs: _advance(weights, state, bin_inputs), initial, inputs)[1]
+    def move(latents, drive):
+        return forward_step(weights.generator, weights.limit, latents, drive)
+
+    return jax.lax.scan(
+        lambda state, bin_inputs: _advance(weights, state, bin_inputs, move), initial, inputs
+    )[1]
 
 
 @jax.custom_vjp
@@ -179,8 +191,4 @@ def _loop_backward(residuals, d_outputs):
 _loop.defvjp(_loop_forward, _loop_backward)
 
 
-def _automatic(weights, initial, inputs):
-    return _forward_loop(weights, initial, inputs)[0]
-
-
-LOOPS = {"by_hand": batched_over_trials(_loop, shared=1), "automatic": _automatic}
+_loop_by_hand = batched_over_trials(_loop, shared=1)

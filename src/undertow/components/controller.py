@@ -13,20 +13,21 @@ from jaxtyping import Array, Float, Key
 
 from undertow.components.cells import GRU
 from undertow.components.control_loop import LoopInputs, LoopState, LoopWeights, control_step
+from undertow.components.dynamics import Dynamics
 from undertow.components.encoders import Backward, Encoder, EncoderState
 from undertow.components.linear import Linear, fan_in_normal
 from undertow.components.priors import PRIORS, Prior, PriorKind
 
 
 class ControllerSizes(NamedTuple):
-    """Numbers of units: of what it reads, of itself, and of the generator that it drives."""
+    """Numbers of units: of what it reads, of itself, and of the drive of the generator that it pushes."""
 
     inputs: int
     encoder: int
     controller: int
     factors: int
     inferred_inputs: int
-    generator: int
+    drive: int
 
 
 class CausalState(NamedTuple):
@@ -43,7 +44,7 @@ class Controller(eqx.Module):
     cell: GRU
     start: Float[Array, " controller"]
     posterior: Linear
-    input_kernel: Float[Array, "inferred_input generator_gates"]
+    input_kernel: Float[Array, "inferred_input generator_drive"]
     prior: Prior
 
     def __init__(
@@ -69,7 +70,7 @@ class Controller(eqx.Module):
         self.cell = GRU(read, sizes.controller, limit=limit, key=cell_key)
         self.start = jnp.zeros(sizes.controller)
         self.posterior = Linear(sizes.controller, 2 * sizes.inferred_inputs, key=posterior_key)
-        kernel_shape = (sizes.inferred_inputs, 3 * sizes.generator)
+        kernel_shape = (sizes.inferred_inputs, sizes.drive)
         self.input_kernel = fan_in_normal(sizes.inferred_inputs, kernel_shape, key=input_key)
         self.prior = PRIORS[prior](sizes.inferred_inputs)
 
@@ -78,7 +79,9 @@ class Controller(eqx.Module):
         gates = encoded @ self.cell.input_kernel[: self.encoder.output_size]
         return gates + jnp.broadcast_to(self.cell.bias, gates.shape)
 
-    def weights(self, generator: GRU, factors_kernel: Float[Array, "latent factor"]) -> LoopWeights:
+    def weights(
+        self, generator: GRU | Dynamics, factors_kernel: Float[Array, "latent factor"]
+    ) -> LoopWeights:
         """The weights of the loop of this controller and that generator."""
         return LoopWeights(
             self.cell.recurrent,
@@ -86,9 +89,9 @@ class Controller(eqx.Module):
             self.posterior.kernel,
             self.posterior.bias,
             self.input_kernel,
-            generator.recurrent,
+            generator,
             factors_kernel,
-            jnp.float32(generator.limit),
+            jnp.float32(self.cell.limit),
         )
 
     def begin(self, initial: LoopState, lag: int) -> CausalState:

@@ -27,6 +27,12 @@ def fan_in_normal(fan_in: int, shape: tuple[int, ...], *, key: Key[Array, ""]) -
     return jax.random.normal(key, shape) / jnp.sqrt(jnp.maximum(fan_in, 1.0))
 
 
+def fan_in_uniform(fan_in: int, shape: tuple[int, ...], *, key: Key[Array, ""]) -> Float[Array, "..."]:
+    """Draw evenly within 1 / sqrt(fan_in), as PyTorch does for linear maps; zeros where there is nothing to fan in."""
+    bound = fan_in**-0.5 if fan_in else 0.0
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
 def unit_columns(kernel: Float[Array, "input output"]) -> Float[Array, "input output"]:
     """Scale each output's weight vector to length one, as the factors of LFADS are at every pass."""
     return kernel / jnp.linalg.norm(kernel, axis=0, keepdims=True)

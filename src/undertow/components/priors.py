@@ -7,7 +7,7 @@ one bin. To add a prior: a class here and a line in `PRIORS`.
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,6 +16,14 @@ from jaxtyping import Array, Float
 PriorKind = Literal["gaussian", "autoregressive", "student_t", "none"]
 
 START_VARIANCE = 0.1
+
+
+class Posterior(NamedTuple):
+    """A Gaussian posterior and the sample that passed on: (time, dimension)."""
+
+    mean: Array
+    variance: Array
+    sample: Array
 
 
 class GaussianPrior(eqx.Module):

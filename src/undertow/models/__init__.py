@@ -4,7 +4,8 @@ A model imports parts from `components` and never another model. Begin reading a
 `lfads.py`. To add a model: a file here, a line in `MODELS`, a row in tests/test_every_model.py.
 """
 
+from undertow.models.autoencoder import Autoencoder
 from undertow.models.lfads import LFADS
 from undertow.models.transformer import NDT
 
-MODELS = {"lfads": LFADS, "ndt": NDT}
+MODELS = {"lfads": LFADS, "ndt": NDT, "autoencoder": Autoencoder}

@@ -5,7 +5,8 @@ A configuration (`ModelConfig`) names the choices and builds a `Model` for given
 * `terms(corrupted, inputs, settings, key=...)` gives its unweighted objective by name, in nats a trial;
 * `penalties()` gives what its parameters cost by name;
 * `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial, or without a key its mean;
-* `streaming()` gives the same one bin at a time, or says what would have to change for that.
+* `streaming()` gives the same one bin at a time, or says what would have to change for that;
+* `dynamics()` gives the law by which its latents move, for `analysis/`, or says why there is none.
 
 The names of `terms` and `penalties` are the names under which a recipe weighs them: "kl_..." terms follow the ramp of the KL,
 "..._penalty" the ramp of the penalties. "reconstruction" always has weight 1.
@@ -80,6 +81,18 @@ class Streaming(NamedTuple):
     longest: int | None = None
 
 
+class LatentDynamics(NamedTuple):
+    """The law by which a model's latents move, apart from any data and without chance.
+
+    `step(state (latent), inputs (input)) -> state` is one bin onward. States are those of the estimate's "latents"; the inputs
+    are the known ones, then the inferred ones, and all zero where nothing pushes. There are `latents` and `inputs` of them.
+    """
+
+    step: Callable[[Array, Array], Array]
+    latents: int
+    inputs: int
+
+
 class Model(eqx.Module):
     """The interface; see the module.
 
@@ -124,6 +137,10 @@ class Model(eqx.Module):
 
         The words are a clause that ends a sentence: "set lfads.causal=true and fit again".
         """
+
+    def dynamics(self) -> LatentDynamics | str:
+        """How the latents move by themselves, or a clause that says why this model can't say it."""
+        return "its latents follow no law from bin to bin; fit lfads or autoencoder to look at dynamics"
 
 
 class DirectModel(Model):
@@ -192,12 +209,13 @@ class ModelConfig(Configuration):
 
     `section` is its name on the command line, `weights` are the defaults of its terms, `space` the numbers that a search moves
     unless it is told otherwise, by their keys in a recipe. `defaults` are what the other sections of a recipe take for this model
-    in place of their own defaults.
+    in place of their own defaults. `size` names the field that holds the dimension of the latent space, where a model has one.
     """
 
     weights: ClassVar[dict[str, float]]
     space: ClassVar[dict[str, Range]]
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}
+    size: ClassVar[str | None] = None
     observation: str
 
     @abstractmethod
@@ -207,6 +225,10 @@ class ModelConfig(Configuration):
     @abstractmethod
     def settings(self) -> dict[str, float]:
         """Numbers that training hands to `Model.terms` at every step and a search may move."""
+
+    def when_not_finite(self) -> str:
+        """What, besides training, may be wrong where values are not finite: a clause, or nothing."""
+        return ""
 
 
 class DirectConfig(ModelConfig):

@@ -4,7 +4,7 @@ The generative model (Sussillo et al. 2016, arXiv 1608.06315; Pandarinath et al.
 
     g_0 ~ p(g_0)                              initial condition                  `initial_condition_prior`
     u_t ~ p(u_t | u_{t-1})                    inferred inputs                    `input_prior`
-    g_t = GRU([u_t, x_t], g_{t-1})            generator; x_t are known inputs    `latents`
+    g_t = GRU([u_t, x_t], g_{t-1})            generator; x_t are known inputs    `latents`; other laws: `dynamics`
     f_t = F g_t,  columns of F of length 1    factors
     k_t ~ observation(W f_t + b)              counts; for Poisson the read-out is the log-rate
 
@@ -31,13 +31,17 @@ from undertow.components.cells import GRU
 from undertow.components.control_loop import LoopInputs, LoopState, control_loop
 from undertow.components.controller import CausalState, Controller, ControllerSizes
 from undertow.components.corruption import Corrupted, dropout_mask
+from undertow.components.dynamics import Dynamics, DynamicsChoices
 from undertow.components.encoders import Backward, Encoder
+from undertow.components.generators import build_generator
+from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
-from undertow.components.priors import PRIORS, Prior, PriorKind, draw
+from undertow.components.priors import Posterior, PriorKind
 from undertow.components.readouts import Readout
 from undertow.models.base import (
     DataSummary,
+    LatentDynamics,
     Model,
     ModelConfig,
     Range,
@@ -46,18 +50,17 @@ from undertow.models.base import (
     through_last,
 )
 
-SMALLEST_VARIANCE = 1e-4
-
 
 def _published(low: float, high: float, *, unit: Literal["own", "mean"]) -> Range:
     """The range of a weight: only its first value is bound to it."""
     return Range(low=low, high=high, prior="log_uniform", step=0.8, is_bounded=False, unit=unit)
 
 
-class LFADS(ModelConfig):
+class LFADS(DynamicsChoices, ModelConfig):
     """The choices of LFADS; sizes are numbers of units."""
 
     section: ClassVar[str] = "lfads"
+    size: ClassVar[str | None] = "factors"
     weights: ClassVar[dict[str, float]] = {
         "kl_initial_condition": 0.1,
         "kl_inputs": 0.1,
@@ -115,14 +118,6 @@ class LFADS(ModelConfig):
         return LFADSModel(self, data, key=key)
 
 
-class Posterior(NamedTuple):
-    """A Gaussian posterior and the sample that passed on: (time, dimension)."""
-
-    mean: Array
-    variance: Array
-    sample: Array
-
-
 class Pass(NamedTuple):
     """Everything that one pass over one trial yields."""
 
@@ -138,11 +133,9 @@ class LFADSModel(Model):
 
     config: LFADS = eqx.field(static=True)
     read_in: Linear | None
-    encoder: Encoder
-    to_posterior: Linear
-    prior: Prior
+    start: InitialCondition
     to_generator: Linear
-    generator: GRU
+    generator: GRU | Dynamics
     factors_kernel: Float[Array, "latent factor"]
     controller: Controller | None
     readout: Readout
@@ -160,19 +153,36 @@ class LFADSModel(Model):
             "limit": config.state_limit,
             "differentiate": config.backward,
         }
-        self.encoder = Encoder(encoder_inputs, config.encoder, key=keys[1], **shared)
-        self.to_posterior = Linear(self.encoder.output_size, 2 * config.initial_condition, key=keys[2])
-        self.prior = PRIORS[config.initial_condition_prior](config.initial_condition)
+        self.start = InitialCondition(
+            Encoder(encoder_inputs, config.encoder, key=keys[1], **shared),
+            config.initial_condition,
+            prior=config.initial_condition_prior,
+            segment=config.initial_segment,
+            is_variational=config.variational,
+            key=keys[2],
+        )
         self.to_generator = Linear(config.initial_condition, config.generator, key=keys[3])
-        self.generator = GRU(known_to_generator, config.generator, limit=config.state_limit, key=keys[4])
+        self.generator = build_generator(
+            config, known_to_generator, config.generator, limit=config.state_limit, key=keys[4]
+        )
         self.factors_kernel = fan_in_normal(config.generator, (config.generator, config.factors), key=keys[5])
         self.controller = (
-            Controller(_sizes(config, encoder_inputs), prior=config.input_prior, key=keys[6], **shared)
+            Controller(
+                _sizes(config, encoder_inputs, self.generator.drive_size),
+                prior=config.input_prior,
+                key=keys[6],
+                **shared,
+            )
             if config.inferred_inputs
             else None
         )
         self.observation = OBSERVATIONS[config.observation](data.neurons)
         self.readout = Readout(config.factors, self.observation.start(data.mean, data.variance), key=keys[7])
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the posteriors are sampled."""
+        return self.config.variational
 
     def terms(
         self,
@@ -187,10 +197,10 @@ class LFADSModel(Model):
         is_trial = through_last(jnp.isfinite(corrupted.target))
         terms = {
             "reconstruction": reconstruction(self.observation, passed.parameters, corrupted),
-            "kl_initial_condition": self._divergence(self.prior, passed.initial_condition, jnp.ones(1, bool)),
+            "kl_initial_condition": self.start.divergence(passed.initial_condition),
         }
         if self.controller is not None:
-            terms["kl_inputs"] = self._divergence(self.controller.prior, passed.inferred_inputs, is_trial)
+            terms["kl_inputs"] = self._divergence(passed.inferred_inputs, is_trial)
         return terms
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
@@ -228,11 +238,23 @@ class LFADSModel(Model):
             return "set lfads.causal=true and fit again"
         return Streaming(self._begin, self._advance, opening=self.config.initial_segment)
 
+    def dynamics(self) -> LatentDynamics:
+        """The generator, pushed by known inputs, where it receives them, and by inferred ones."""
+        known = self.generator.input_kernel.shape[0]
+        inferred = self.config.inferred_inputs
+
+        def step(state: Array, inputs: Array) -> Array:
+            drive = self.generator.project(inputs[:known])
+            if self.controller is not None:
+                drive = drive + inputs[known:] @ self.controller.input_kernel
+            return self.generator.step(state, drive)
+
+        return LatentDynamics(step, self.config.generator, known + inferred)
+
     def _begin(self, first: Array, known: Array) -> tuple[CausalState, dict[str, Array]]:
         """The initial condition from the first bins, and the generator over them."""
         encoder_inputs, _ = self._prepare(first, known)
-        summary = self.encoder.summary(encoder_inputs, jnp.ones(first.shape[0], bool))
-        initial = self._initial_state(jnp.split(self.to_posterior(summary), 2)[0])
+        initial = self._initial_state(self.start.opened(encoder_inputs))
         factors = initial @ unit_columns(self.factors_kernel)
         if self.controller is None:
             before = CausalState(None, LoopState(jnp.zeros(0), initial, factors))
@@ -270,11 +292,9 @@ class LFADSModel(Model):
         start_key, start_dropout_key, control_key = _keys(3, key=key)
         is_seen = through_last(jnp.isfinite(seen))
         encoder_inputs, generator_gates = self._prepare(seen, inputs)
-        summary = self.encoder.summary(encoder_inputs, is_seen & self._is_initial(seen.shape[0]))
-        summary = _dropped(summary, dropout_rate, key=start_dropout_key)
-        mean, log_variance = jnp.split(self.to_posterior(summary), 2)
-        variance = jnp.exp(log_variance) + SMALLEST_VARIANCE
-        start = Posterior(mean[None], variance[None], self._draw(mean, variance, key=start_key)[None])
+        start = self.start.posterior(
+            encoder_inputs, is_seen, dropout_rate, keys=InitialKeys(start_key, start_dropout_key)
+        )
         initial = self._initial_state(start.sample[0])
         drive = (encoder_inputs, generator_gates, is_seen)
         latents, factors, inferred = self._generate(initial, drive, dropout_rate, key=control_key)
@@ -294,15 +314,6 @@ class LFADSModel(Model):
             features = jnp.concatenate([features, known], axis=-1)
         to_generator = known[:, :0] if self.config.known_inputs_to == "encoders" else known
         return features, self.generator.project(to_generator)
-
-    def _is_initial(self, time: int) -> Bool[Array, " time"]:
-        reads_all = self.config.initial_segment == 0 and not self.config.causal
-        return jnp.arange(time) < (time if reads_all else self.config.initial_segment)
-
-    def _draw(self, mean: Array, variance: Array, *, key: Key[Array, ""] | None) -> Array:
-        if not self.config.variational or key is None:
-            return mean
-        return draw(mean, variance, jax.random.normal(key, mean.shape))
 
     def _generate(
         self,
@@ -359,22 +370,20 @@ class LFADSModel(Model):
             Posterior(mean, jnp.exp(log_variance), outputs.inferred_inputs),
         )
 
-    def _divergence(
-        self, prior: Prior, posterior: Posterior, is_counted: Bool[Array, " time"]
-    ) -> Float[Array, ""]:
+    def _divergence(self, inferred: Posterior, is_counted: Bool[Array, " time"]) -> Float[Array, ""]:
         if not self.config.variational:
             return jnp.zeros(())
-        return jnp.sum(jnp.where(is_counted[:, None], prior.divergence(*posterior), 0.0))
+        return jnp.sum(jnp.where(is_counted[:, None], self.controller.prior.divergence(*inferred), 0.0))
 
 
-def _sizes(config: LFADS, encoder_inputs: int) -> ControllerSizes:
+def _sizes(config: LFADS, encoder_inputs: int, drive: int) -> ControllerSizes:
     return ControllerSizes(
         encoder_inputs,
         config.input_encoder,
         config.controller,
         config.factors,
         config.inferred_inputs,
-        config.generator,
+        drive,
     )
 
 

@@ -141,7 +141,7 @@ def fit(
         }
         number += 1
         journal.append(folder / "metrics.jsonl", line)
-        _stop_if_lost(state, line)
+        _stop_if_lost(state, line, choices.model)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS or is_done(choices, state):
             save(folder, state, seconds)
             last_saved = time.monotonic()
@@ -303,14 +303,16 @@ def hidden_share(choices: Choices) -> float:
     return max(corruption.coordinated_dropout, corruption.mask_rate) if share == "auto" else share
 
 
-def _stop_if_lost(state: TrainState, line: journal.Line) -> None:
+def _stop_if_lost(state: TrainState, line: journal.Line, model: ModelConfig) -> None:
     if int(state.failed_epochs) < FAILED_EPOCHS:
         return
     bad = [name for name, value in line.items() if name.startswith("train/") and not math.isfinite(value)]
     named = (
         f"the term '{bad[0].removeprefix('train/')}' is not finite" if bad else "the gradient is not finite"
     )
+    else_wrong = model.when_not_finite()
     raise UndertowError(
         f"Training cannot go on: for {FAILED_EPOCHS} epochs, up to epoch {line['epoch']}, no step was finite ({named}); lower "
-        f"optimiser.learning_rate (now {line['learning_rate']:.2g}) and look at the data with `undertow describe`."
+        f"optimiser.learning_rate (now {line['learning_rate']:.2g}) and look at the data with `undertow describe`"
+        f"{'; ' + else_wrong if else_wrong else ''}."
     )

@@ -4,7 +4,10 @@ With `entries` the mean number of observed entries (bins x neurons) of a trainin
 
     (reconstruction + ramp_kl sum_k w_k kl_k) / entries + ramp_penalty sum_p w_p penalty_p
 
-in nats an entry. A KL weight of 1 is the evidence lower bound (published settings of lfads-torch give the weight in units of
+in nats an entry. With incremental training the reconstruction counts the first bins of a trial alone, and reaches further into it
+as epochs pass (Sedler, Versteeg and Pandarinath 2022, arXiv 2212.03771): dynamics are learned over short times first.
+
+A KL weight of 1 is the evidence lower bound (published settings of lfads-torch give the weight in units of
 the mean over entries: divide them by 1 / entries, e.g. 1e-4 there is about 0.8 here for 45 bins of 182 neurons).
 """
 
@@ -29,11 +32,19 @@ class Objective(Configuration):
     ramp_start: int = Field(0, ge=0, description="Epoch at which the ramps begin")
     kl_ramp: int = Field(20, ge=0, description="Epochs over which the KL terms rise to their weights")
     penalty_ramp: int = Field(20, ge=0, description="Epochs over which the penalties rise to their weights")
+    incremental_epochs: int = Field(
+        0,
+        ge=0,
+        description="Epochs over which the loss comes to reach the trials' ends; 0 for all bins at once",
+    )
+    incremental_bins: int = Field(
+        5, ge=1, description="Bins that it covers at first, and by which it grows at a time"
+    )
 
     @property
     def ramps_end(self) -> int:
-        """The first epoch in which every ramp has reached 1."""
-        return self.ramp_start + max(self.kl_ramp, self.penalty_ramp)
+        """The first epoch in which every ramp has reached 1, and the loss the trials' ends."""
+        return max(self.ramp_start + max(self.kl_ramp, self.penalty_ramp), self.incremental_epochs)
 
     def weights_for(self, defaults: dict[str, float]) -> dict[str, float]:
         """A model's default weights with this objective's own in their place."""
@@ -61,6 +72,16 @@ def ramps(objective: Objective, epoch: Array) -> Ramps:
             for increase in (objective.kl_ramp, objective.penalty_ramp)
         )
     )
+
+
+def covered(objective: Objective, epoch: Array, bins: int) -> Float[Array, " time"]:
+    """How much each bin counts in this epoch: those that the loss reaches so much that the mean over bins stays 1."""
+    if not objective.incremental_epochs:
+        return jnp.ones(bins)
+    steps = -(-bins // objective.incremental_bins)
+    passed = jnp.minimum(epoch * (steps - 1) // objective.incremental_epochs, steps - 1)
+    reach = jnp.minimum((passed + 1) * objective.incremental_bins, bins)
+    return jnp.where(jnp.arange(bins) < reach, bins / reach, 0.0)
 
 
 def weigh(

@@ -11,7 +11,7 @@ from undertow.components.corruption import Corrupted, Corruption
 from undertow.data.batches import TrialArrays
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
-from undertow.training.objective import Objective, ramps, weigh
+from undertow.training.objective import Objective, covered, ramps, weigh
 from undertow.training.optimiser import (
     LOSS_SCALE,
     Optimiser,
@@ -75,6 +75,8 @@ def loss(
             counts, numbers.corruption, number, key=trial_key
         )
     )(batch.counts, batch.number, jax.random.split(corrupt_key, trials))
+    reach = covered(plan.objective, epoch, batch.counts.shape[1])
+    corrupted = corrupted._replace(weight=corrupted.weight * reach[None, :, None])
     by_trial = terms_of_batch(
         model, plan, corrupted, batch.inputs, numbers.model, jax.random.split(model_key, trials)
     )

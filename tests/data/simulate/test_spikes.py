@@ -1,5 +1,7 @@
 """Splits within conditions, and the table of systems."""
 
+import inspect
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,9 @@ def test_which_trial_of_a_condition_validates_is_random():
 
 def test_every_system_takes_the_words_of_the_command_line():
     for make in SYSTEMS.values():
-        trials = check_trials(make(neurons=4, conditions=3, bins=10, bin_width=0.02, max_rate=40.0, seed=1))
-        assert trials.sizes["neuron"] == 4 and trials.sizes["time"] == 10
-        assert set(np.unique(trials.split)) == {"train", "valid"}
+        known = inspect.signature(make).parameters
+        few = {"trials": 30, "conditions": 3, "repeats": 10}
+        sizes = {name: number for name, number in few.items() if name in known}
+        trials = check_trials(make(neurons=4, bins=10, bin_width=0.02, valid=0.2, seed=1, **sizes))
+        assert dict(trials.sizes).items() >= {"trial": 30, "neuron": 4, "time": 10}.items()
+        assert set(np.unique(trials.split)) >= {"train", "valid"}

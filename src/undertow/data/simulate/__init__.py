@@ -1,10 +1,11 @@
 """Systems whose truth is known: trials with the rates, latents and inputs that made their spikes.
 
-Each file is one published system, written as its equation of motion, its rates and one function that returns
-trials; `spikes` turns rates into counts for all of them. This room imports `data.trials` and `vocabulary`.
-Begin reading at `lorenz.py`.
+A system is a file with the `law` of its motion, a row in `truth.LAWS` and a row here; `simulation` makes trials of any
+law, seen by a `population`; `true_system` finds the law again behind trials. `lorenz` and `chaotic-rnn` are published
+simulations of their own. This room imports `data.trials`, `data.splits` and `vocabulary`. Begin reading at `law.py`
+and `arneodo.py`.
 
-    trials = SYSTEMS["lorenz"](neurons=40, seed=1)
+    trials = SYSTEMS["rossler"](neurons=40, seed=1)
 """
 
 from collections.abc import Callable, Mapping
@@ -13,5 +14,18 @@ import xarray as xr
 
 from undertow.data.simulate.chaotic_rnn import chaotic_rnn
 from undertow.data.simulate.lorenz import lorenz
+from undertow.data.simulate.simulation import simulation
+from undertow.data.simulate.truth import LAWS
 
-SYSTEMS: Mapping[str, Callable[..., xr.Dataset]] = {"lorenz": lorenz, "chaotic-rnn": chaotic_rnn}
+SYSTEMS: Mapping[str, Callable[..., xr.Dataset]] = {
+    "lorenz": lorenz,
+    "chaotic-rnn": chaotic_rnn,
+    "arneodo": simulation("arneodo", LAWS["arneodo"]),
+    "rossler": simulation("rossler", LAWS["rossler"]),
+    "lorenz63": simulation("lorenz63", LAWS["lorenz63"], points_per_period=100.0),
+    "halvorsen": simulation("halvorsen", LAWS["halvorsen"]),
+    "limit-cycle": simulation("limit-cycle", LAWS["limit-cycle"]),
+    "ring": simulation("ring", LAWS["ring"], points_per_period=20.0),
+    "flip-flop": simulation("flip-flop", LAWS["flip-flop"], points_per_period=15.0, bins=100, neurons=30),
+    "linear": simulation("linear", LAWS["linear"]),
+}

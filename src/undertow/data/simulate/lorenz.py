@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from undertow.data.simulate import spikes
+from undertow.data.simulate import spikes, truth
 from undertow.data.trials import trials as as_trials
 from undertow.vocabulary import UndertowError
 
@@ -63,7 +63,8 @@ def lorenz(
     spikes.check_positive(bin_width=bin_width, base_rate=base_rate, max_rate=max_rate)
     per_bin = _samples_per_bin(bin_width)
     starts, readout, draws, splits = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(4))
-    latents = normalised(path(start_states(conditions, starts), BURN_IN + bins * per_bin)[:, BURN_IN:])
+    states = path(start_states(conditions, starts), BURN_IN + bins * per_bin)[:, BURN_IN:]
+    latents, law = normalised(states), {"sigma": SIGMA, "rho": RHO, "beta": BETA}
     expected = sample_rates(latents, loadings(neurons, readout), base_rate, max_rate) * SAMPLE
     probability = -np.expm1(-expected)
     condition = spikes.conditions_of_trials(trials, conditions)
@@ -81,7 +82,7 @@ def lorenz(
         true_latents=_binned(latents, per_bin).mean(axis=2).astype(np.float32)[condition],
         session="lorenz",
         condition=condition,
-    )
+    ).assign_attrs(truth.attributes("lorenz", law, *normalisation(states), STEP * per_bin))
 
 
 def velocity(state: np.ndarray) -> np.ndarray:
@@ -107,8 +108,14 @@ def start_states(conditions: int, generator: np.random.Generator) -> np.ndarray:
 
 def normalised(states: np.ndarray) -> np.ndarray:
     """`states` (condition, sample, 3), each dimension centred over all and then divided by its maximum."""
-    centred = states - states.mean(axis=(0, 1))
-    return centred / centred.max(axis=(0, 1))
+    centre, scale = normalisation(states)
+    return (states - centre) / scale
+
+
+def normalisation(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `normalised` takes off and divides by: each dimension's mean, and its maximum beyond that, (3,) each."""
+    centre = states.mean(axis=(0, 1))
+    return centre, (states - centre).max(axis=(0, 1))
 
 
 def loadings(neurons: int, generator: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ functions here are shared by all systems and take a `numpy.random.Generator` whe
 from __future__ import annotations
 
 import math
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -60,6 +60,25 @@ def binarised_counts(
     return counts
 
 
+def over_dispersed_counts(
+    expected: np.ndarray, dispersion: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Negative binomial counts with mean m = `expected` and variance m + m^2 / `dispersion`, float32."""
+    moved = generator.gamma(dispersion, expected / dispersion)
+    return generator.poisson(moved).astype(np.float32)
+
+
+def zero_inflated_counts(
+    expected: np.ndarray, zero_share: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Poisson counts with mean `expected`, float32, of which the share `zero_share` of all bins is silent anyway.
+
+    The other bins have the mean `expected` / (1 - `zero_share`).
+    """
+    speaks = generator.random(expected.shape) >= zero_share
+    return np.where(speaks, generator.poisson(expected / (1 - zero_share)), 0).astype(np.float32)
+
+
 def split_within(condition: np.ndarray, valid: float, generator: np.random.Generator) -> np.ndarray:
     """Each trial's split, "train" or "valid", with the fraction `valid` taken from within every condition.
 
@@ -90,8 +109,35 @@ def check_sizes(**sizes: object) -> None:
 def check_positive(**quantities: float | None) -> None:
     """Refuse quantities that are not positive and finite, naming the first; None is left out."""
     for name, quantity in quantities.items():
-        if quantity is not None and not (quantity > 0 and math.isfinite(quantity)):
+        if quantity is not None and not (_is_number(quantity) and quantity > 0):
             raise UndertowError(f"'{name}' is {quantity!r}, but must be a positive number.")
+
+
+def check_finite(**quantities: object) -> None:
+    """Refuse quantities that are no finite numbers, and lists with such entries, naming the first."""
+    for name, quantity in quantities.items():
+        is_list = isinstance(quantity, (list, tuple))
+        if not all(_is_number(entry) for entry in (quantity if is_list else [quantity])):
+            raise UndertowError(
+                f"'{name}' is {quantity!r}, but must be {'finite numbers' if is_list else 'a finite number'}."
+            )
+
+
+def check_fractions(**fractions: float) -> None:
+    """Refuse shares that are not at least 0 and below 1, naming the first."""
+    for name, fraction in fractions.items():
+        if not (_is_number(fraction) and 0 <= fraction < 1):
+            raise UndertowError(f"'{name}' is {fraction!r}, but must be at least 0 and below 1.")
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a seed that is not a whole number of at least 0."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise UndertowError(f"The seed is {seed!r}, but must be a whole number of at least 0.")
+
+
+def _is_number(quantity: object) -> bool:
+    return isinstance(quantity, Real) and not isinstance(quantity, bool) and math.isfinite(quantity)
 
 
 def _members(condition: np.ndarray) -> list[tuple[int, np.ndarray]]:

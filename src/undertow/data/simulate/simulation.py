@@ -1,0 +1,154 @@
+"""Trials of any law, seen by any population: the one function that all systems with a `Law` share.
+
+Every trial begins at its own place, for chaotic systems on the attractor; states are sampled at the end of each bin
+by points per period. With the defaults of `arneodo`, `rossler` and `lorenz63` these are the data of Sedler et al.
+2022: 2000 trials of 70 bins, 10 neurons, 64 % to train, 16 % to validate, 20 % to test.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from undertow.data.simulate import integration, spikes, truth
+from undertow.data.simulate.law import Law
+from undertow.data.simulate.population import Population
+from undertow.data.splits import split
+from undertow.data.trials import trials as as_trials
+from undertow.vocabulary import UndertowError
+
+SMALLEST_SPREAD = 1e-6  # of a latent, beside its mean: what moves less stands still
+
+
+class Design(NamedTuple):
+    """How a system is recorded.
+
+    Attributes:
+        trials: how many.
+        bins: bins of a trial.
+        points_per_period: bins in a period of the system.
+        bin_width: seconds that a bin is said to last.
+        valid: fraction of the trials for validation.
+        test: fraction of the trials for the final test.
+        seed: starts, inputs, read-out, counts and split follow from it.
+    """
+
+    trials: int = 2000
+    bins: int = 70
+    points_per_period: float = 35.0
+    bin_width: float = 0.01
+    valid: float = 0.16
+    test: float = 0.2
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse sizes and widths that make no trials; `split` looks after the fractions."""
+        spikes.check_sizes(trials=self.trials, bins=self.bins)
+        spikes.check_positive(points_per_period=self.points_per_period, bin_width=self.bin_width)
+        spikes.check_seed(self.seed)
+
+
+def simulation(name: str, law: Callable[..., Law], **defaults: Any) -> Callable[..., xr.Dataset]:
+    """A function that returns trials of a law.
+
+    Args:
+        name: of the system, kept with its trials.
+        law: parameters of the equation to a `Law`.
+        defaults: of the settings of `Design` and `Population`, where the system has its own.
+
+    Returns:
+        A function of the law's parameters and of all settings of `Design` and `Population`, by name. Its trials have
+        `split`, `true_rates` (Hz: the expected count of a bin over the bin width) and `true_latents` (the states,
+        each dimension of mean 0 and variance 1); with inputs also `inputs` and `true_inputs`.
+    """
+    signature = _signature(law, Design, Population, defaults=defaults)
+
+    def simulate(**settings: Any) -> xr.Dataset:
+        bound = signature.bind(**settings)
+        bound.apply_defaults()
+        return simulated(name, law, bound.arguments)
+
+    simulate.__signature__ = signature
+    simulate.__name__ = simulate.__qualname__ = name
+    simulate.__doc__ = f"Trials of the system '{name}'; see `undertow.data.simulate.simulation`."
+    return simulate
+
+
+def simulated(name: str, law: Callable[..., Law], settings: Mapping[str, Any]) -> xr.Dataset:
+    """Trials of a law from the settings of the law, of `Design` and of `Population`, in one mapping."""
+    design, population = Design(**_of(Design, settings)), Population(**_of(Population, settings))
+    parameters = _of(law, settings)
+    design.check()
+    population.check()
+    spikes.check_finite(**parameters)
+    equation = law(**parameters)
+    seeds = np.random.SeedSequence(design.seed).spawn(4)
+    starts, inputs, draws, splits = map(np.random.default_rng, seeds)
+    bin_time = equation.period / design.points_per_period
+    driven = _inputs(equation, design, bin_time, inputs)
+    states = _states(equation, design, driven, bin_time, starts)
+    centre, scale = _spread(states, name, parameters)
+    latents = (states - centre) / scale
+    expected = population.expected_counts(states, latents, design.seed)
+    known = driven.astype(np.float32) if driven.size else None
+    recorded = as_trials(
+        population.counts(expected, draws),
+        bin_width=design.bin_width,
+        true_rates=(expected / design.bin_width).astype(np.float32),
+        true_latents=latents.astype(np.float32),
+        inputs=known,
+        true_inputs=known,
+        session=name,
+    ).assign_attrs(truth.attributes(name, parameters, centre, scale, bin_time))
+    return split(recorded, valid=design.valid, test=design.test, seed=int(splits.integers(2**31)))
+
+
+def _signature(*parts: Callable[..., Any], defaults: Mapping[str, Any]) -> inspect.Signature:
+    """All parameters of the parts by name, `seed` last, with these defaults in place of their own."""
+    all_of_them = {
+        name: known for part in parts for name, known in inspect.signature(part).parameters.items()
+    }
+    in_order = sorted(all_of_them.values(), key=lambda known: known.name == "seed")
+    return inspect.Signature(
+        [
+            known.replace(kind=known.KEYWORD_ONLY, default=defaults.get(known.name, known.default))
+            for known in in_order
+        ],
+        return_annotation=xr.Dataset,
+    )
+
+
+def _of(part: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a part takes."""
+    return {name: settings[name] for name in inspect.signature(part).parameters}
+
+
+def _inputs(equation: Law, design: Design, bin_time: float, generator: np.random.Generator) -> np.ndarray:
+    """(trial, time, input), with no input for a system that takes none."""
+    shape = (design.trials, design.bins)
+    return np.empty((*shape, 0)) if equation.drive is None else equation.drive(shape, bin_time, generator)
+
+
+def _states(
+    equation: Law, design: Design, inputs: np.ndarray, bin_time: float, generator: np.random.Generator
+) -> np.ndarray:
+    start = integration.starts(equation, design.trials, generator)
+    steps = integration.steps_in_bin(design.points_per_period)
+    return integration.path(equation, start, inputs, bin_time=bin_time, steps=steps)
+
+
+def _spread(states: np.ndarray, name: str, parameters: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each dimension, (latent,) each; refused where there is none to speak of."""
+    given = ", ".join(f"{key}={value}" for key, value in parameters.items())
+    if not np.isfinite(states).all():
+        raise UndertowError(
+            f"The system '{name}' runs away with {given}; choose numbers closer to its defaults."
+        )
+    centre, scale = states.mean(axis=(0, 1)), states.std(axis=(0, 1))
+    if (scale < SMALLEST_SPREAD * (1 + np.abs(centre))).any():
+        raise UndertowError(
+            f"The system '{name}' stands still with {given}; choose numbers closer to its defaults, or more trials."
+        )
+    return centre, scale
