@@ -54,6 +54,8 @@ LISTED = {int: "whole numbers", float: "numbers", str: "texts"}
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 MEANINGS = {  # of keys and options that do not say it themselves
+    "autoencoder.initial_condition_prior": "Prior of the initial condition (variational=true)",
+    "autoencoder.observation": "How counts scatter around the rates",
     "demo.out": "The run's folder.",
     "lfads.initial_condition_prior": "Prior of the initial condition",
     "lfads.input_prior": "Prior of the inferred inputs",
@@ -81,6 +83,7 @@ PYTHON_SECTIONS = {
     "Models and recipes": (
         "LFADS",
         "NDT",
+        "Autoencoder",
         "Recipe",
         "Training",
         "Optimiser",
@@ -90,12 +93,15 @@ PYTHON_SECTIONS = {
     ),
     "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
     "Fits": ("fit", "open", "write_report", "export"),
+    "Looking inside": ("analyze",),
     "Searches": ("search", "Search", "Range"),
+    "The number of latents": ("latent_dimensions",),
     "Scores": ("evaluate", "yardstick"),
     "Errors": ("UndertowError",),
 }
 FURTHER = {  # what the public names return or need, by where it lives
     "undertow.experiments.fitted": ("Fitted", "Fitted.infer", "Fitted.stream", "Fitted.decoder"),
+    "undertow.experiments.dimensions": ("Dimensions",),
     "undertow.streaming.stream": (
         "Stream",
         "Stream.reset",
@@ -107,6 +113,7 @@ FURTHER = {  # what the public names return or need, by where it lives
     "undertow.streaming.bins": ("BinEstimate",),
     "undertow.streaming.decoder": ("LinearDecoder",),
     "undertow.streaming.export": ("Exported",),
+    "undertow.experiments.analysing": ("Analysis",),
     "undertow.components.masking": ("Masking", "Masking.draw", "Mask"),
     "undertow.experiments.progress": ("Listener",),
     "undertow.data.readers.pynapple": ("to_tsdframe",),

@@ -66,7 +66,9 @@ VARIANTS = {
     "lfads linear causal": LFADS(**SMALL, dynamics="linear", causal=True, initial_segment=3),
     "autoencoder": Autoencoder(**ODE),
     "autoencoder adaptive": Autoencoder(**ODE, adaptive=True, solver="tsit5", tolerance=1e-6),
-    "autoencoder residual": Autoencoder(**{**ODE, "vector_field": (8, 8)}, dynamics="residual", readout="flow"),
+    "autoencoder residual": Autoencoder(
+        **{**ODE, "vector_field": (8, 8)}, dynamics="residual", readout="flow"
+    ),
     "autoencoder gru": Autoencoder(latents=3, encoder=6, dynamics="gru", variational=True),
     "autoencoder rnn causal": Autoencoder(
         latents=3, encoder=6, dynamics="rnn", causal=True, initial_segment=3

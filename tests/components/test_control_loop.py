@@ -32,7 +32,9 @@ def weights(limit=5.0, seed=0):
         posterior_kernel=drawn(next(keys), CONTROLLER, 2 * INPUTS, scale=0.5),
         posterior_bias=drawn(next(keys), 2 * INPUTS, scale=0.5),
         input_kernel=drawn(next(keys), INPUTS, 3 * LATENTS),
-        generator=generator(limit, drawn(next(keys), LATENTS, 2 * LATENTS), drawn(next(keys), LATENTS, LATENTS)),
+        generator=generator(
+            limit, drawn(next(keys), LATENTS, 2 * LATENTS), drawn(next(keys), LATENTS, LATENTS)
+        ),
         factors_kernel=drawn(next(keys), LATENTS, FACTORS),
         limit=jnp.float32(limit),
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undertow.training.objective import Objective, ramps, weigh
+from undertow.training.objective import Objective, covered, ramps, weigh
 from undertow.vocabulary import UndertowError
 
 epochs = st.integers(0, 300)
@@ -58,3 +58,17 @@ def test_a_weight_of_no_term_names_the_closest():
 def test_weights_are_finite(value):
     with pytest.raises(UndertowError, match=r"objective\.weights"):
         Objective(weights={"kl_inputs": value})
+
+
+def test_the_loss_reaches_further_as_epochs_pass():
+    objective = Objective(incremental_epochs=40, incremental_bins=3, kl_ramp=0, penalty_ramp=0)
+    reach = [
+        int((covered(objective, jnp.int32(epoch), 10) > 0).sum()) for epoch in (0, 13, 14, 27, 39, 40, 99)
+    ]
+    assert reach == [3, 3, 6, 9, 9, 10, 10]
+    for epoch in (0, 20, 60):
+        weight = np.asarray(covered(objective, jnp.int32(epoch), 10))
+        assert weight.mean() == pytest.approx(1)
+        assert (np.diff(weight) <= 0).all()
+    assert objective.ramps_end == 40
+    assert (np.asarray(covered(Objective(), jnp.int32(0), 10)) == 1).all()

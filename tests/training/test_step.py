@@ -66,6 +66,23 @@ def test_the_loss_is_what_the_objective_says():
     np.testing.assert_allclose(value, LOSS_SCALE * expected, rtol=1e-4)
 
 
+def test_incremental_training_counts_the_first_bins_alone():
+    plan, state = begun(objective={"incremental_epochs": 10, "incremental_bins": 2})
+    later = BATCH._replace(counts=BATCH.counts.at[:, 2:].add(1.0))
+    values = {
+        (epoch, name): float(
+            loss(state.model, plan, state.hyperparameters, batch, jnp.int32(epoch), key=jax.random.key(0))[1][
+                "reconstruction"
+            ]
+        )
+        for epoch in (0, 10)
+        for name, batch in (("as it was", BATCH), ("later bins changed", later))
+    }
+    # The encoder sees all bins, but this model's rates of a bin depend on that bin alone.
+    assert values[0, "as it was"] == pytest.approx(values[0, "later bins changed"])
+    assert values[10, "as it was"] != pytest.approx(values[10, "later bins changed"])
+
+
 def test_a_step_moves_and_counts():
     plan, state = begun()
     after, metrics = once(plan, state)

@@ -43,12 +43,12 @@ def simulate(
     settings: Settings = (),
     common: Shared = EVERY,
 ) -> None:
-    """A recording whose truth is known: lorenz or chaotic-rnn.
+    """A recording of a simulated system, whose truth is known.
 
     Example: undertow simulate chaotic-rnn rnn.nc --set g=2.5 pulses=true conditions=100
 
     Args:
-        system: The system's name.
+        system: lorenz, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
         out: The trials file to write.
         settings: Settings of the system, name=value.
     """
@@ -152,6 +152,37 @@ def search(
     _show_scores(run_search(model, source, out, recipe, settings, how, cut, common), out)
 
 
+def dimensions(
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
+    /,
+    *,
+    sizes: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")],
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "autoencoder",
+    out: Path = Path("runs/dimensions"),
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (),
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
+    settings: Settings = (),
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,
+) -> None:
+    """How many latent dimensions? Fit a model at several sizes and recommend one; go on if interrupted.
+
+    Example: undertow dimensions trials.nc --sizes 2 3 5 8 12 --out runs/dimensions
+
+    Args:
+        source: Trials, or any source that convert takes.
+        sizes: Numbers of latents, at least two.
+        model: autoencoder or lfads.
+        out: The folder of all fits, of dimensions.json and dimensions.html.
+        seeds: One fit of each size for each of these seeds; one fit of each if not given.
+        recipe: A recipe's name or TOML file; what is not in it takes its default.
+        settings: Settings, section.key=value.
+    """
+    from undertow.experiments.commands import run_dimensions
+
+    say(run_dimensions(source, out, sizes, seeds, model, recipe, settings, cut, common))
+
+
 def infer(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
@@ -252,6 +283,30 @@ def stream(
     say(run_stream(run, replay, trials, window, delay, out, common, decodes=decode, waits=wait))
 
 
+def analyze(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    *,
+    trials: Annotated[Path | None, tyro.conf.arg(metavar="TRIALS.nc")] = None,
+    inputs: Annotated[str, tyro.conf.arg(metavar="WAY")] = "zero",
+    starts: Annotated[int, tyro.conf.arg(metavar="N")] = 1024,
+    common: Shared = EVERY,
+) -> None:
+    """Look inside a model's dynamics: fixed points, eigenvalues, Lyapunov exponents, beside the truth where it is known.
+
+    Example: undertow analyze runs/first
+
+    Args:
+        run: The folder of a finished run.
+        trials: Trials of the same neurons, whose latents say where to look; those of the fit if not given.
+        inputs: What pushes all the while: 'zero' for nothing, 'mean' for the mean of all inputs.
+        starts: States along the trajectories from which fixed points are looked for.
+    """
+    from undertow.experiments.commands import run_analyze
+
+    say(run_analyze(run, trials, inputs, starts, common))
+
+
 def export(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     /,
@@ -293,10 +348,12 @@ COMMANDS = {
         describe,
         fit,
         search,
+        dimensions,
         infer,
         evaluate,
         report,
         stream,
+        analyze,
         export,
         doctor,
     )

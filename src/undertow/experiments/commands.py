@@ -12,7 +12,20 @@ from undertow.data.loading import load
 from undertow.data.simulate import SYSTEMS
 from undertow.data.splits import hold_out, split
 from undertow.data.windows import chop
-from undertow.experiments import behaviour, cache, doctor, latency, pipeline, recipe, replay, scoring
+from undertow.experiments import (
+    analysis_record,
+    behaviour,
+    cache,
+    dimension_record,
+    dimensions,
+    doctor,
+    latency,
+    pipeline,
+    recipe,
+    replay,
+    scoring,
+)
+from undertow.experiments.analysing import analyze, dynamics_of, has_report, redraw
 from undertow.experiments.demo import demo
 from undertow.experiments.export import export
 from undertow.experiments.fitted import open_run
@@ -128,6 +141,30 @@ def run_search(
     )
 
 
+def run_dimensions(
+    source: Path,
+    out: Path,
+    sizes: tuple[int, ...],
+    seeds: tuple[int, ...],
+    model: str,
+    name: str | None,
+    settings: tuple[str, ...],
+    cut: Cut,
+    common: Common,
+) -> str:
+    """Fit several latent sizes and recommend one; a table, and why."""
+    cache.switch_on()
+    chosen = recipe.from_document(_document(model, name, settings, common))
+    key = f"{model}.{dimensions.field_of(chosen)}"
+    if key in {setting.partition("=")[0].strip() for setting in settings}:
+        raise UndertowError(f"Both --sizes and --set give '{key}'; leave it out of --set.")
+    trials = _announced(source, cut, common, Listener(is_quiet=common.quiet))
+    found = dimensions.latent_dimensions(
+        trials, sizes, model=chosen, out=out, seeds=seeds, source=source, quiet=common.quiet
+    )
+    return f"{dimension_record.table(found.told)}\nThe page is {found.folder / dimensions.PAGE}."
+
+
 def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:
     """Write the estimate of trials; a sentence about it."""
     cache.switch_on()
@@ -183,6 +220,21 @@ def run_stream(
     if out is not None:
         store.save(replayed.estimate, out)
     return "\n".join([latency.table(measured), *_words_on(replayed, chosen, fitted.folder, out)])
+
+
+def run_analyze(run: Path, source: Path | None, inputs: str, starts: int, common: Common) -> str:
+    """Analyse a run's dynamics, write analysis.json and redraw its report; the table, and where to look further."""
+    cache.switch_on()
+    fitted, listener = open_run(run), Listener(is_quiet=common.quiet)
+    dynamics_of(fitted)  # refuses before anything takes time
+    trials = pipeline.trials_of(fitted) if source is None else load(source)
+    listener.say(f"Looking for fixed points near the latents of {_size(trials)} from {starts} starts ...")
+    found = analyze(fitted, trials, inputs=inputs, starts=starts, seed=common.seed or 0)
+    wrote = f"Wrote {run / analysis_record.NAME}"
+    if not has_report(fitted, trials):
+        return f"{found}\n{wrote}; 'undertow report {run}' shows it."
+    listener.say("Drawing the report again ...")
+    return f"{found}\n{wrote}; the section 'Dynamics' of {redraw(fitted, trials)} shows it."
 
 
 def run_export(run: Path, onnx: Path, _: Common) -> str:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from undertow.evaluation import scores as scoring
 from undertow.evaluation.yardstick import yardstick
-from undertow.experiments import latency, looks, searching
+from undertow.experiments import analysis_record, latency, looks, searching
 from undertow.experiments.fitted import Fitted
 from undertow.files import write_bytes
 from undertow.report import page
@@ -75,6 +75,7 @@ def write_report(
         provenance={**provenance, **_without_search(fitted.outcome)},
         population=searching.told(fitted),
         latency=latency.read(fitted.folder),
+        analysis=analysis_record.read(fitted.folder),
     )
     return path
 

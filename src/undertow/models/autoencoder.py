@@ -15,7 +15,7 @@ LFADS without inferred inputs differs in two things: its latents are many, with 
 initial condition is a posterior.
 """
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -50,6 +50,12 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     section: ClassVar[str] = "autoencoder"
     size: ClassVar[str | None] = "latents"
     weights: ClassVar[dict[str, float]] = {"kl_initial_condition": 0.1, "generator_penalty": 0.0}
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "corruption": {"coordinated_dropout": 0.0},
+        "objective": {"incremental_epochs": 150, "kl_ramp": 0, "penalty_ramp": 0},
+        "optimiser": {"learning_rate": 5e-3, "weight_decay": 1e-5},
+        "training": {"batch_size": 128},
+    }
     space: ClassVar[dict[str, Range]] = {
         "optimiser.learning_rate": Range(low=1e-4, high=2e-2, prior="log_uniform", step=0.3),
         "optimiser.weight_decay": Range(low=1e-7, high=1e-3, prior="log_uniform", step=0.8),

@@ -4,6 +4,8 @@ Plotly figure.
 `undertow.report.paper` has the same names for Matplotlib.
 """
 
+from undertow.report.dynamics_figures import dynamics_figure, dynamics_planes_figure, flow_figure
+from undertow.report.eigenvalue_figure import eigenvalues_figure
 from undertow.report.inputs import inputs_figure
 from undertow.report.latency_figure import latency_figure
 from undertow.report.latent_space import factor_courses_figure, factor_planes_figure, factors_figure
@@ -14,9 +16,13 @@ from undertow.report.rates import psth_figure, rates_figure
 from undertow.report.recorded import recorded_figure
 
 __all__ = [
+    "dynamics_figure",
+    "dynamics_planes_figure",
+    "eigenvalues_figure",
     "factor_courses_figure",
     "factor_planes_figure",
     "factors_figure",
+    "flow_figure",
     "inputs_figure",
     "latency_figure",
     "learning_figure",

@@ -15,7 +15,7 @@ from undertow.report.population import Population
 @dataclass(frozen=True)
 class Material:
     """All that a report is made of, as handed to `page.write`; `population` is None for an ordinary fit, `latency` where nothing
-    was streamed.
+    was streamed, `analysis` where nobody looked at the dynamics.
     """
 
     trials: xr.Dataset
@@ -27,6 +27,7 @@ class Material:
     provenance: dict
     population: Population | None = None
     latency: Mapping | None = None
+    analysis: Mapping | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from undertow.vocabulary import UndertowError, check_trials
 _FOLDER = Path(__file__).parent
 
 
-def write(
+def write(  # noqa: PLR0913 - the parts of a report, all by name
     path: str | os.PathLike,
     *,
     trials: xr.Dataset,
@@ -37,6 +37,7 @@ def write(
     provenance: dict,
     population: Mapping | None = None,
     latency: Mapping | None = None,
+    analysis: Mapping | None = None,
 ) -> None:
     """Write the report to `path` (HTML); a page that is already there is replaced only by a complete one.
 
@@ -59,12 +60,15 @@ def write(
         latency: of a replay through a stream, as in `latency.json`; None where there was none. In milliseconds: "median", "p99",
             "p99.9", "worst", "bin_width", "lag"; "bins", "missed", "device", "waits", "window" (bins or None), "when", and
             "histogram" with "edges" and "bins".
+        analysis: of the dynamics, as in `analysis.json`; None where there was none. See `dynamics_section.py`.
 
     Raises:
         UndertowError: if estimate and trials do not belong together, or the page can't be written.
     """
     searched = None if population is None else Population.of(population)
-    material = Material(trials, estimate, yardstick, scores, history, recipe, provenance, searched, latency)
+    material = Material(
+        trials, estimate, yardstick, scores, history, recipe, provenance, searched, latency, analysis
+    )
     _check(material)
     with replacing(Path(path)) as temporary:
         temporary.write_text(render(material), encoding="utf-8")
@@ -72,11 +76,7 @@ def write(
 
 def render(material: Material) -> str:
     """The page's text, for material whose estimate lies on its trials."""
-    loader = jinja2.FileSystemLoader(_FOLDER)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["embedded"] = _embedded
-    environment.filters["written"] = score_words.written
-    return environment.get_template("page.html.jinja").render(
+    return filled(
         title=(
             f"{summary.model_name(material.scores)} on {material.trials.attrs.get('session', 'a recording')}"
         ),
@@ -92,10 +92,18 @@ def render(material: Material) -> str:
             population=material.population,
         ),
         sections=sections(material),
-        recipe=list(_flat(material.recipe)),
-        provenance=list(_flat(material.provenance)),
-        plotly=plotly.offline.get_plotlyjs(),
+        recipe=list(flat(material.recipe)),
+        provenance=list(flat(material.provenance)),
     )
+
+
+def filled(**parts: object) -> str:
+    """The page's template with these parts in their places; what is not given is left out."""
+    loader = jinja2.FileSystemLoader(_FOLDER)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["embedded"] = _embedded
+    environment.filters["written"] = score_words.written
+    return environment.get_template("page.html.jinja").render(plotly=plotly.offline.get_plotlyjs(), **parts)
 
 
 def _check(material: Material) -> None:
@@ -130,11 +138,11 @@ def _selected_on(scores: dict) -> str:
     return score_words.SELECTED_ON.get(told, told).rstrip(".")
 
 
-def _flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as dotted names and their values as text."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(value)
 

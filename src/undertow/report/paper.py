@@ -23,9 +23,12 @@ from undertow.report import (
     style,
 )
 from undertow.report.courses import Course
+from undertow.report.dynamics_paper import dynamics_planes_figure, eigenvalues_figure
 from undertow.report.population_paper import search_values_figure
 
 __all__ = [
+    "dynamics_planes_figure",
+    "eigenvalues_figure",
     "factor_courses_figure",
     "factors_figure",
     "inputs_figure",

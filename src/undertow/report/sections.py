@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from undertow.report import excerpt, figures, history, latency_section, population_section, summary
+from undertow.report import (
+    dynamics_section,
+    excerpt,
+    figures,
+    history,
+    latency_section,
+    population_section,
+    summary,
+)
 from undertow.report.latent_space import space_of
 from undertow.report.material import Material, Picture, Section
 
@@ -232,5 +240,6 @@ _SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     _averages,
     _factors,
     _inputs,
+    dynamics_section.section,
     latency_section.section,
 )
