@@ -69,7 +69,7 @@ def law_of(dynamics: LatentDynamics, inputs: np.ndarray | None) -> Law:
 def _is_forward(step: Callable[[Array, Array], Array], state: Array, inputs: Array) -> bool:
     """Whether a step can be differentiated forwards; loops whose backward pass is written by hand can't."""
     try:
-        jax.eval_shape(lambda moved: jax.jvp(lambda start: step(start, inputs), (moved,), (moved,)), state)
+        jax.eval_shape(jax.jacfwd(step), state, inputs)
     except (TypeError, ValueError, NotImplementedError, RuntimeError):
         return False
     return True
