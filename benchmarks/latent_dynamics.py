@@ -5,7 +5,7 @@
 
 The data of Sedler, Versteeg and Pandarinath (2022): `undertow simulate SYSTEM` with its defaults (2,000 trials of 70 bins of 10
 neurons, 64 / 16 / 20 % to train, validate and test), the seed of the simulation 0, that of the fit one of --seeds. The recipe is
-`RECIPE` below, for both dynamics. Printed for each fit, of the validation trials: rate R2 (mean over neurons), hidden R2 (the true
+`RECIPE` below, for both dynamics. Printed for each fit, of the validation trials: rate R2 (mean over neurons), hidden R2 (true
 latents to inferred ones by a linear map, mean over inferred dimensions), negative log-likelihood an entry, seconds; then means
 over seeds beside the published values. Fits are runs in FOLDER: what is finished is not fitted again, what was cut off goes on.
 """

@@ -18,8 +18,8 @@ from undertow.components.corruption import Corruption, CorruptionRates
 from undertow.data.batches import TrialArrays
 from undertow.experiments.recipe import value_of
 from undertow.models import MODELS
-from undertow.models.base import Model, ModelConfig
 from undertow.models.autoencoder import Autoencoder
+from undertow.models.base import Model, ModelConfig
 from undertow.models.lfads import LFADS
 from undertow.models.transformer import NDT
 from undertow.search.space import moving_keys

@@ -8,7 +8,6 @@ from scipy.integrate import solve_ivp
 
 from undertow.components.dynamics import DynamicsChoices
 from undertow.components.generators import build_generator
-from undertow.vocabulary import UndertowError
 
 STATE, INPUTS, TIME = 3, 2, 6
 UNBOUNDED = float("inf")
@@ -118,8 +117,3 @@ def test_a_solver_at_its_step_limit_gives_no_value_and_the_choices_say_what_to_c
     advice = Choices(**choices, max_solver_steps=2).when_not_finite()
     assert "tried.max_solver_steps (now 2)" in advice
     assert Choices(dynamics="ode").when_not_finite() == ""
-
-
-def test_an_adaptive_euler_is_refused():
-    with pytest.raises(UndertowError, match=r"euler.*tried\.adaptive=true.*tsit5"):
-        Choices(dynamics="ode", solver="euler", adaptive=True)

@@ -23,8 +23,8 @@ from undertow.models.base import LatentDynamics
 from undertow.vocabulary import UndertowError
 
 LARGEST_CHUNK = 1024
-ENTRIES = 2**22
-"""Entries of all Jacobians of a chunk: 16 MB, the most that still lies in a processor's cache."""
+ENTRIES = 2**21
+"""Entries of all Jacobians of a chunk: 8 MB, so that it stays in a processor's cache."""
 
 
 class Law(eqx.Module):
@@ -92,7 +92,8 @@ def in_chunks(program: Callable[[Any], Any], rows: Any, size: int) -> Any:
         places = np.minimum(np.arange(start, start + size), total - 1)
         part = jax.tree.map(lambda array, places=places: jnp.asarray(array[places], jnp.float32), rows)
         with jax.default_matmul_precision("highest"):
-            parts.append(jax.tree.map(np.asarray, program(part)))
+            # Not waited for: the next chunk runs beside it on other cores, for solvers of small systems use one each.
+            parts.append(program(part))
     return jax.tree.map(lambda *pieces: np.concatenate(pieces)[:total], *parts)
 
 

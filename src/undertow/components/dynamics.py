@@ -28,15 +28,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from undertow.components.configuration import Configuration
 from undertow.components.linear import fan_in_normal, fan_in_uniform
-from undertow.vocabulary import UndertowError
 
 DynamicsKind = Literal["gru", "rnn", "linear", "residual", "ode"]
 Activation = Literal["tanh", "relu", "softplus"]
-Solver = Literal["euler", "heun", "midpoint", "bosh3", "tsit5", "dopri5"]
+Solver = Literal["heun", "midpoint", "bosh3", "tsit5", "dopri5"]
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -67,15 +66,6 @@ class DynamicsChoices(Configuration):
         1e-4, gt=0, description="Error of an adaptive solver's step, relative and absolute"
     )
     max_solver_steps: int = Field(64, ge=1, description="Most steps that an adaptive solver takes in a bin")
-
-    @model_validator(mode="after")
-    def _can_adapt(self) -> "DynamicsChoices":
-        if self.adaptive and self.solver == "euler":
-            raise UndertowError(
-                f"The solver 'euler' can't tell its own error, so {self.section}.adaptive=true is impossible; set "
-                f"{self.section}.solver=tsit5, or adaptive=false."
-            )
-        return self
 
     def when_not_finite(self) -> str:
         """What else may have gone wrong where values are not finite, as a clause; empty where nothing is known."""
@@ -128,8 +118,12 @@ class Dynamics(eqx.Module):
         *,
         backward: str = "automatic",  # noqa: ARG002 - the GRU has two ways
     ) -> Float[Array, "time state"]:
-        """The states of all bins of one trial, the first one step after `initial`."""
+        """The states of all bins of one trial, the first one step after `initial`.
 
+        Going back, what is inside a step is computed again from its state: that is faster than to store and fetch it.
+        """
+
+        @jax.checkpoint
         def onward(state: Array, bin_drive: Array) -> tuple[Array, Array]:
             after = self.step(state, bin_drive)
             return after, after

@@ -1,19 +1,20 @@
 """A neural ODE as dynamics: the velocity of the latents is a network, and a solver of Diffrax integrates it over each bin.
 
-The inputs are constant within a bin. With fixed steps a bin is `solver_steps` steps of the solver, differentiated as they were
-taken. An adaptive solver chooses its steps anew in every bin, to `tolerance`, and is differentiated through recursive
-checkpoints (Kidger 2022; Stumm and Walther 2010); where it needs more than `max_solver_steps` the state is NaN.
+The inputs are constant within a bin. With fixed steps a bin is `solver_steps` steps of the solver's Runge-Kutta tableau, written
+out, so that they are differentiated as they were taken, in either direction, and can be exported. An adaptive solver chooses its
+steps anew in every bin, to `tolerance`, and is differentiated through recursive checkpoints (Kidger 2022);
+where it needs more than `max_solver_steps` the state is NaN.
 """
 
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from undertow.components.dynamics import DynamicsChoices, Residual, Solver
 
 SOLVERS: dict[Solver, type[diffrax.AbstractSolver]] = {
-    "euler": diffrax.Euler,
     "heun": diffrax.Heun,
     "midpoint": diffrax.Midpoint,
     "bosh3": diffrax.Bosh3,
@@ -40,22 +41,23 @@ class NeuralODE(Residual):
 
     def move(self, state: Array, drive: Array) -> Array:
         """One bin onward; NaN where an adaptive solver ran out of steps."""
-        term = diffrax.ODETerm(lambda _, latents, drive: self.field(latents, drive))
         solver = SOLVERS[self.solver]()
         if self.tolerance is None:
-            return self._in_fixed_steps(term, solver, state, drive)
-        return self._in_chosen_steps(term, solver, state, drive)
+            return self._in_fixed_steps(solver.tableau, state, drive)
+        return self._in_chosen_steps(solver, state, drive)
 
-    def _in_fixed_steps(self, term, solver, state: Array, drive: Array) -> Array:
+    def _in_fixed_steps(self, tableau: diffrax.ButcherTableau, state: Array, drive: Array) -> Array:
         length = self.time_step / self.solver_steps
-        kept = solver.init(term, 0.0, length, state, drive)
         for _ in range(self.solver_steps):
-            state, _, _, kept, _ = solver.step(term, 0.0, length, state, drive, kept, made_jump=False)
+            slopes = [self.field(state, drive)]
+            for weights in tableau.a_lower:
+                slopes.append(self.field(state + length * _mixed(weights, slopes), drive))
+            state = state + length * _mixed(tableau.b_sol, slopes)
         return state
 
-    def _in_chosen_steps(self, term, solver, state: Array, drive: Array) -> Array:
+    def _in_chosen_steps(self, solver: diffrax.AbstractSolver, state: Array, drive: Array) -> Array:
         solution = diffrax.diffeqsolve(
-            term,
+            diffrax.ODETerm(lambda _, latents, drive: self.field(latents, drive)),
             solver,
             0.0,
             self.time_step,
@@ -70,3 +72,8 @@ class NeuralODE(Residual):
         )
         is_there = solution.result == diffrax.RESULTS.successful
         return jnp.where(is_there, solution.ys[0], jnp.nan)
+
+
+def _mixed(weights: np.ndarray, slopes: list[Array]) -> Array:
+    """The weighted sum of the slopes that count."""
+    return sum(float(weight) * slope for weight, slope in zip(weights, slopes, strict=True) if weight)
