@@ -156,12 +156,12 @@ def test_another_seed_is_another_run(tmp_path):
 )
 def test_contradictions_are_found_before_anything_is_written(sections, message):
     with pytest.raises(UndertowError, match=message):
-        loop.check(choices(**sections), corruption())
+        loop.check(choices(**sections), corruption(), TRAIN)
 
 
 def test_selecting_on_held_out_neurons_needs_some():
     with pytest.raises(UndertowError, match="no neuron of these trials is held out"):
-        loop.check(choices(training={"select_on": "held_out"}), corruption(held_out=np.zeros(4, bool)))
+        loop.check(choices(training={"select_on": "held_out"}), corruption(held_out=np.zeros(4, bool)), TRAIN)
 
 
 def test_the_summary_is_that_of_the_observed_entries():

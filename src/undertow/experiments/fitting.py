@@ -66,7 +66,7 @@ def fit(
     trials, folder = check_trials(trials), Path(out)
     check_support(recipe.model.observation, trials)
     data, corruption = training_arrays(trials), concealed(recipe, trials)
-    loop.check(recipe.choices, corruption)
+    loop.check(recipe.choices, corruption, data[0])
     provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
     if prepare(folder, recipe, provenance):
         return open_run(folder)

@@ -89,7 +89,7 @@ def search(
     data = training_arrays(trials)
     recipe = settled(recipe, data)
     setup = _setup(recipe, trials, data)
-    loop.check(recipe.choices, setup.corruption)
+    loop.check(recipe.choices, setup.corruption, data[0])
     groups_of(
         setup.search, setup.choices, setup.space, seed=setup.seed
     )  # finds contradictions before anything is written

@@ -150,14 +150,17 @@ def fit(
     return Result(state, selected_on(choices, corruption) if has_selected else NOT_SELECTED, epoch.traces)
 
 
-def check(choices: Choices, corruption: Corruption) -> None:
-    """Find contradictions in the choices before anything is written.
+def check(choices: Choices, corruption: Corruption, train: TrialArrays) -> None:
+    """Find contradictions in the choices, and between them and the trials, before anything is written.
 
     Raises:
-        UndertowError: a weight of no term of the model, or selection on entries that do not exist.
+        UndertowError: a weight of no term of the model, selection on entries that do not exist, or a model that such trials
+            leave no room for.
     """
     choices.objective.weights_for(choices.model.weights)
     _selection(choices, corruption)
+    summary = summarise(train)
+    eqx.filter_eval_shape(lambda key: choices.model.build(summary, key=key), jax.random.key(0))
 
 
 def epoch_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Epoch:
