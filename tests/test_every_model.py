@@ -65,7 +65,6 @@ VARIANTS = {
     "lfads ode": LFADS(**SMALL, dynamics="ode", vector_field=(8,)),
     "lfads linear causal": LFADS(**SMALL, dynamics="linear", causal=True, initial_segment=3),
     "autoencoder": Autoencoder(**ODE),
-    "autoencoder adaptive": Autoencoder(**ODE, adaptive=True, solver="tsit5", tolerance=1e-6),
     "autoencoder residual": Autoencoder(
         **{**ODE, "vector_field": (8, 8)}, dynamics="residual", readout="flow"
     ),
