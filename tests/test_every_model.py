@@ -79,6 +79,8 @@ VARIANTS = {
 }
 LATER = {"lfads causal": 1, "lfads linear causal": 1}
 """Bins after which a count is first heard of by a causal variant; 0 where it is not named."""
+FORECASTS = ("autoencoder rnn causal",)
+"""Variants that hear of nothing after their initial segment."""
 TRIALS, TIME, NEURONS, INPUTS, PADDING = 6, 11, 5, 2, 4
 SHORT, GAP = 2, 1
 HELD_OUT = np.array([False, True, False, False, True])
@@ -172,9 +174,10 @@ def test_shapes_of_the_estimate(tried, before):
         has_time = ESTIMATE_VARIABLES[name][1] == "time"
         assert value.shape[:-1] == ((TRIALS, TIME) if has_time else (TRIALS,))
         assert np.isfinite(value).all()
-    assert ("factors" in before) == (tried.config.factors > 0)
-    if tried.config.factors:
-        assert before["factors"].shape[-1] == tried.config.factors
+    factors = getattr(tried.config, tried.config.size or "factors")
+    assert ("factors" in before) == (factors > 0)
+    if factors:
+        assert before["factors"].shape[-1] == factors
     if tried.config.observation != "gaussian":
         assert (before["rates"] > 0).all()
 
@@ -285,7 +288,9 @@ def test_a_causal_model_does_not_look_ahead(tried, before, data, corruption):
     after = estimates(tried.model, other, data.inputs, corruption)
     has_changed = (before["rates"] != after["rates"]).any((0, 2))
     first = int(np.argmax(has_changed))
-    assert has_changed.any()
+    assert has_changed.any() == (tried.name not in FORECASTS)
+    if tried.name in FORECASTS:
+        return
     assert (first == now + LATER.get(tried.name, 0)) if tried.config.causal else (first < now)
 
 
