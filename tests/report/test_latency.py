@@ -29,6 +29,9 @@ def test_the_figure_shows_the_histogram_and_the_deadline():
     assert list(bars.y) == LATENCY["histogram"]["bins"]
     np.testing.assert_allclose(bars.width, np.diff(LATENCY["histogram"]["edges"]))
     assert [line.x0 for line in figure.layout.shapes] == [0.25, 0.5, 20.0]
+    # Words stand beside their lines: on a logarithmic axis their place is the logarithm.
+    words = {note.text: 10**note.x for note in figure.layout.annotations}
+    assert words == pytest.approx({"median": 0.25, "p99": 0.5, "bin width": 20.0})
     assert figure.layout.xaxis.type == "log"
     low, high = (10**end for end in figure.layout.xaxis.range)
     assert low < 0.1

@@ -29,10 +29,17 @@ def latency_figure(latency: Mapping) -> go.Figure:
         ("bin_width", "bin width", "dash"),
     ):
         colour = style.YARDSTICK if name == "bin_width" else style.INK
-        figure.add_vline(
-            x=latency[name],
-            line={"color": colour, "dash": dash, "width": 1.5},
-            annotation={"text": words, "font": {"color": colour}, "textangle": -90, "yanchor": "top"},
+        figure.add_vline(x=latency[name], line={"color": colour, "dash": dash, "width": 1.5})
+        # On a logarithmic axis Plotly places lines by their value, but words by its logarithm.
+        figure.add_annotation(
+            x=np.log10(latency[name]),
+            y=1,
+            yref="paper",
+            text=words,
+            font={"color": colour},
+            xanchor="center",
+            yanchor="bottom",
+            showarrow=False,
         )
     shown = np.log10([0.8 * edges[0], 1.3 * max(edges[-1], latency["bin_width"])]).tolist()
     figure.update_xaxes(type="log", range=shown, title_text="latency of a bin (ms)")
