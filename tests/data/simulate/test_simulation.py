@@ -157,6 +157,21 @@ def test_the_seed_decides_everything(small, name):
     assert not np.array_equal(SYSTEMS[name](**SMALL, seed=2).true_latents, small[name].true_latents)
 
 
+def test_displaced_trials_begin_around_the_attractor_and_come_to_it():
+    still, moved = (
+        SYSTEMS["lorenz63"](trials=200, bins=60, points_per_period=60, seed=1, displaced=by)
+        for by in (0.0, 1.0)
+    )
+
+    def nearest(trials, bins):
+        states = trials.true_latents.values * trials.latent_scale + trials.latent_centre
+        flow = still.true_latents.values * still.latent_scale + still.latent_centre
+        offsets = states[:, bins, None] - flow.reshape(1, -1, 3)
+        return np.median(np.linalg.norm(offsets, axis=-1).min(-1))
+
+    assert nearest(moved, 0) > 3 * nearest(moved, -1)
+
+
 def test_every_system_is_named_in_the_help():
     described = inspect.getdoc(COMMANDS["simulate"])
     assert [name for name in SYSTEMS if name not in described] == []
@@ -170,6 +185,7 @@ def test_every_system_is_named_in_the_help():
         ({"bins": 2.5}, "number of bins is 2.5"),
         ({"seed": -1}, "seed is -1"),
         ({"points_per_period": 0}, "'points_per_period' is 0"),
+        ({"displaced": -0.1}, "'displaced' is -0.1"),
         ({"bin_width": "wide"}, "'bin_width' is 'wide'"),
         ({"mean_count": -2.0}, "'mean_count' is -2.0"),
         ({"link": "log"}, "'link' is 'log'.*known are 'exp'"),

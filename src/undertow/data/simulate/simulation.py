@@ -1,7 +1,7 @@
 """Trials of any law, seen by any population: the one function that all systems with a `Law` share.
 
-Every trial begins at its own place, for chaotic systems on the attractor; states are sampled at the end of each bin
-by points per period. With the defaults of `arneodo`, `rossler` and `lorenz63` these are the data of Sedler et al.
+Every trial begins at its own place, for chaotic systems on the attractor or, with `displaced`, around it; states are
+sampled at the end of each bin by points per period. With the defaults of `arneodo`, `rossler` and `lorenz63` these are the data of Sedler et al.
 2022: 2000 trials of 70 bins, 10 neurons, 64 % to train, 16 % to validate, 20 % to test.
 """
 
@@ -30,6 +30,7 @@ class Design(NamedTuple):
         bins: bins of a trial.
         points_per_period: bins in a period of the system.
         bin_width: seconds that a bin is said to last.
+        displaced: standard deviation of a random step off the place where a trial would begin, in those of the starts.
         valid: fraction of the trials for validation.
         test: fraction of the trials for the final test.
         seed: starts, inputs, read-out, counts and split follow from it.
@@ -39,6 +40,7 @@ class Design(NamedTuple):
     bins: int = 70
     points_per_period: float = 35.0
     bin_width: float = 0.01
+    displaced: float = 0.0
     valid: float = 0.16
     test: float = 0.2
     seed: int = 0
@@ -47,6 +49,7 @@ class Design(NamedTuple):
         """Refuse sizes and widths that make no trials; `split` looks after the fractions."""
         spikes.check_sizes(trials=self.trials, bins=self.bins)
         spikes.check_positive(points_per_period=self.points_per_period, bin_width=self.bin_width)
+        spikes.check_not_negative(displaced=self.displaced)
         spikes.check_seed(self.seed)
 
 
@@ -135,6 +138,8 @@ def _states(
     equation: Law, design: Design, inputs: np.ndarray, bin_time: float, generator: np.random.Generator
 ) -> np.ndarray:
     start = integration.starts(equation, design.trials, generator)
+    if design.displaced:
+        start = start + design.displaced * start.std(axis=0) * generator.standard_normal(start.shape)
     steps = integration.steps_in_bin(design.points_per_period)
     return integration.path(equation, start, inputs, bin_time=bin_time, steps=steps)
 

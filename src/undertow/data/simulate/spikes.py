@@ -113,6 +113,13 @@ def check_positive(**quantities: float | None) -> None:
             raise UndertowError(f"'{name}' is {quantity!r}, but must be a positive number.")
 
 
+def check_not_negative(**quantities: float) -> None:
+    """Refuse quantities that are negative or not finite, naming the first."""
+    for name, quantity in quantities.items():
+        if not (_is_number(quantity) and quantity >= 0):
+            raise UndertowError(f"'{name}' is {quantity!r}, but must be zero or a positive number.")
+
+
 def check_finite(**quantities: object) -> None:
     """Refuse quantities that are no finite numbers, and lists with such entries, naming the first."""
     for name, quantity in quantities.items():
