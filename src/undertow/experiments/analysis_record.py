@@ -14,6 +14,7 @@ from undertow.analysis.linearisation import Linearisation
 from undertow.analysis.truth import CLOSE
 from undertow.experiments.analysis_truth import Truth
 from undertow.files import write_bytes
+from undertow.report.quantities import hertz, seconds, written
 
 NAME = "analysis.json"
 SCHEMA = "undertow-analysis-1"
@@ -142,7 +143,7 @@ def _point_lines(document: dict[str, Any]) -> list[str]:
         return [f"No fixed points lie within {searched}."]
     head = f"{'':>4}  {'kind':<14}{'time constant':>14}{'frequency':>12}{'distance':>10}{'speed':>10}"
     rows = [
-        f"{place + 1:>4}  {point['kind']:<14}{_seconds(point['slowest']):>14}{_hertz(point['frequency']):>12}"
+        f"{place + 1:>4}  {point['kind']:<14}{seconds(point['slowest']):>14}{hertz(point['frequency']):>12}"
         f"{point['distance']:>10.3f}{point['speed']:>10.1g}"
         for place, point in enumerate(points[:MOST_ROWS])
     ]
@@ -183,7 +184,7 @@ def _true_line(place: int, point: dict[str, Any]) -> str:
 def _score_lines(document: dict[str, Any]) -> list[str]:
     cycle, truth = document["cycle_consistency"], document["truth"]
     lines = [
-        f"Cycle consistency on {cycle['split']} trials: R2 {_number(cycle['variance_weighted'], '.4f')}."
+        f"Cycle consistency on {cycle['split']} trials: R2 {written(cycle['variance_weighted'], '.4f')}."
     ]
     if document["lyapunov"] is not None:
         exponents = document["lyapunov"]
@@ -192,22 +193,8 @@ def _score_lines(document: dict[str, Any]) -> list[str]:
     if truth is not None:
         r2 = truth["latent_r2"]
         lines.append(
-            f"Latents on {r2['split']} trials: R2 {_number(r2['inferred_to_true'], '.4f')} to the true ones, "
-            f"{_number(r2['true_to_inferred'], '.4f')} from them; dissimilarity of dynamics "
-            f"{_number(truth['dissimilarity'], '.3f')} rad."
+            f"Latents on {r2['split']} trials: R2 {written(r2['inferred_to_true'], '.4f')} to the true ones, "
+            f"{written(r2['true_to_inferred'], '.4f')} from them; dissimilarity of dynamics "
+            f"{written(truth['dissimilarity'], '.3f')} rad."
         )
     return lines
-
-
-def _number(value: float | None, form: str) -> str:
-    return "not known" if value is None else f"{value:{form}}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "unbounded"
-    return f"{1e3 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
-
-
-def _hertz(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g} Hz"

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from undertow.report import style
 from undertow.report.dynamics_marks import TRUE_MARK, Mark, by_mark, label_of, marker, told
+from undertow.report.spaces import solid_axis, xy, xyz
 
 PATHS = style.lightened(style.MODEL, 0.6)
 PLANES = ((0, 1), (0, 2), (1, 2))
@@ -25,11 +26,11 @@ def dynamics_figure(analysis: Mapping) -> go.Figure:
         return dynamics_planes_figure(analysis)
     figure = go.Figure()
     figure.add_scatter3d(
-        **_xyz(paths_of(analysis)), mode="lines", line={"color": PATHS, "width": 1.5}, **_PATH
+        **xyz(paths_of(analysis)), mode="lines", line={"color": PATHS, "width": 1.5}, **_PATH
     )
     for mark, places, labels, words in marked(analysis):
         figure.add_scatter3d(
-            **_xyz(places),
+            **xyz(places),
             mode="markers+text",
             text=labels,
             hovertext=words,
@@ -37,7 +38,7 @@ def dynamics_figure(analysis: Mapping) -> go.Figure:
             **_named(mark),
         )
     scene = {
-        f"{axis}axis": _solid_axis(title)
+        f"{axis}axis": solid_axis(title)
         for axis, title in zip("xyz", analysis["drawn"]["axes"], strict=False)
     }
     camera = {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.12}}
@@ -51,7 +52,7 @@ def dynamics_planes_figure(analysis: Mapping) -> go.Figure:
     figure = make_subplots(cols=len(pairs), horizontal_spacing=0.12)
     for column, pair in enumerate(pairs, start=1):
         place = {"row": 1, "col": column}
-        paths = _xy(paths_of(analysis), pair)
+        paths = xy(paths_of(analysis), pair)
         figure.add_scatter(**paths, mode="lines", line={"color": PATHS, "width": 1}, **_PATH, **place)
         _add_points(figure, analysis, pair, is_named=column == 1, **place)
         figure.update_xaxes(title_text=titles[pair[0]], **place)
@@ -76,7 +77,7 @@ def flow_figure(analysis: Mapping) -> go.Figure:
         hoverinfo="skip",
     )
     arrows = _arrows(grid, flow["velocities"])
-    figure.add_scatter(**_xy(arrows, (0, 1)), mode="lines", line={"color": "#ffffff", "width": 1.2}, **_PATH)
+    figure.add_scatter(**xy(arrows, (0, 1)), mode="lines", line={"color": "#ffffff", "width": 1.2}, **_PATH)
     _add_points(figure, analysis, (0, 1), is_named=True)
     figure.update_xaxes(
         title_text=titles[0], range=[grid[..., 0].min(), grid[..., 0].max()], constrain="domain"
@@ -114,7 +115,7 @@ def _add_points(
     for mark, places, labels, words in marked(analysis):
         named = {**_named(mark), "showlegend": is_named}
         figure.add_scatter(
-            **_xy(places, pair),
+            **xy(places, pair),
             mode="markers+text",
             text=labels,
             textposition="top right",
@@ -149,27 +150,6 @@ def _ticks(low: float, high: float) -> dict:
 def _named(mark: Mark) -> dict:
     name = mark.name if mark == TRUE_MARK else f"{mark.name} fixed point"
     return {"name": name, "legendgroup": name, "hoverinfo": "text"}
-
-
-def _solid_axis(title: str) -> dict:
-    return {
-        "title": {"text": title},
-        "backgroundcolor": "#f7f8f9",
-        "gridcolor": style.GRID,
-        "showbackground": True,
-        "nticks": 5,
-        "zeroline": False,
-    }
-
-
-def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:
-    return {axis: points[:, place].astype(np.float32) for place, axis in enumerate("xyz")}
-
-
-def _xy(points: np.ndarray, pair: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Two directions of points; the second is 0 where there is only one."""
-    padded = np.pad(points, [(0, 0), (0, max(0, 2 - points.shape[1]))])
-    return {axis: padded[:, place].astype(np.float32) for place, axis in zip(pair, "xy", strict=True)}
 
 
 _PATH = {"showlegend": False, "hoverinfo": "skip"}

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from undertow.report import figures
-from undertow.report.dynamics_tables import points_table, truth_table, written
+from undertow.report.dynamics_tables import points_table, truth_table
 from undertow.report.material import Material, Picture, Section
+from undertow.report.quantities import written
 
 _MARKS = (
     "Filled circles are stable: what comes near is drawn in. Open circles are unstable: everything is pushed out. Open diamonds "

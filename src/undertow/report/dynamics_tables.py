@@ -8,6 +8,7 @@ import numpy as np
 
 from undertow.report.dynamics_marks import complex_of, growth_of
 from undertow.report.material import Table
+from undertow.report.quantities import hertz, seconds, written
 
 MOST_ROWS = 20
 
@@ -31,8 +32,8 @@ def points_table(analysis: Mapping) -> Table | None:
         (
             f"{place + 1}",
             point["kind"],
-            _seconds(point["slowest"]),
-            _hertz(point["frequency"]),
+            seconds(point["slowest"]),
+            hertz(point["frequency"]),
             written(point["distance"], ".2g"),
             written(point["speed"], ".1g"),
             matched.get(place, ""),
@@ -108,18 +109,3 @@ def _complex_words(growth: np.ndarray) -> str:
         for value in upper[:4]
     )
     return ", ".join(words) + (", ..." if len(upper) > 4 else "")
-
-
-def written(value: float | None, form: str) -> str:
-    """A number in a format, or that it is not known."""
-    return "not known" if value is None else f"{value:{form}}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "unbounded"
-    return f"{1e3 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
-
-
-def _hertz(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g} Hz"

@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from undertow.report import averages, excerpt, style
 from undertow.report.courses import Course, draw_course, mark_forecast, name_once, time_of
+from undertow.report.spaces import solid_axis, xy, xyz
 
 _MAX_TRAJECTORIES = 90
 _MAX_POINTS = 15_000
@@ -47,7 +48,7 @@ def factors_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
     figure = go.Figure()
     for group, name in enumerate(paths.grouping.names):
         _draw_solid(figure, paths, group, name)
-    axes = {f"{axis}axis": _solid_axis(title) for axis, title in zip("xyz", paths.titles, strict=True)}
+    axes = {f"{axis}axis": solid_axis(title) for axis, title in zip("xyz", paths.titles, strict=True)}
     scene = {
         **axes,
         "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.12}},
@@ -139,11 +140,11 @@ def _draw_solid(figure: go.Figure, paths: Trajectories, group: int, name: str) -
     common = {"name": name, "legendgroup": name, "hoverinfo": "name"}
     pale = {"color": style.lightened(colour, 0.55), "width": 1.5}
     dots = {"color": colour, "size": 2.5}
-    figure.add_scatter3d(**_xyz(lines), mode="lines", line=pale, showlegend=False, **common)
-    figure.add_scatter3d(**_xyz(starts), mode="markers", marker=dots, showlegend=False, **common)
+    figure.add_scatter3d(**xyz(lines), mode="lines", line=pale, showlegend=False, **common)
+    figure.add_scatter3d(**xyz(starts), mode="markers", marker=dots, showlegend=False, **common)
     if paths.grouping.known:
         mean = pooled_path(paths.means[group])
-        figure.add_scatter3d(**_xyz(mean), mode="lines", line={"color": colour, "width": 7}, **common)
+        figure.add_scatter3d(**xyz(mean), mode="lines", line={"color": colour, "width": 7}, **common)
 
 
 def _draw_plane(
@@ -153,38 +154,19 @@ def _draw_plane(
     lines, starts = joined(paths, group)
     common = {"legendgroup": name, "name": name, "hoverinfo": "name", "row": 1, "col": column}
     figure.add_scatter(
-        **_xy(lines, pair),
+        **xy(lines, pair),
         mode="lines",
         line={"color": style.faded(colour, 0.35), "width": 1},
         showlegend=False,
         **common,
     )
     figure.add_scatter(
-        **_xy(starts, pair), mode="markers", marker={"color": colour, "size": 4}, showlegend=False, **common
+        **xy(starts, pair), mode="markers", marker={"color": colour, "size": 4}, showlegend=False, **common
     )
     if paths.grouping.known:
         mean = pooled_path(paths.means[group])
-        figure.add_scatter(**_xy(mean, pair), mode="lines", line={"color": colour, "width": 2.8}, **common)
+        figure.add_scatter(**xy(mean, pair), mode="lines", line={"color": colour, "width": 2.8}, **common)
 
 
 def _legend(paths: Trajectories) -> dict:
     return {"showlegend": bool(paths.grouping.known), "legend": {"title": {"text": "condition  "}}}
-
-
-def _solid_axis(title: str) -> dict:
-    return {
-        "title": {"text": title},
-        "backgroundcolor": "#f7f8f9",
-        "gridcolor": style.GRID,
-        "showbackground": True,
-        "nticks": 5,
-        "zeroline": False,
-    }
-
-
-def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:
-    return {axis: points[:, place].astype(np.float32) for place, axis in enumerate("xyz")}
-
-
-def _xy(points: np.ndarray, pair: tuple[int, int]) -> dict[str, np.ndarray]:
-    return {axis: points[:, place].astype(np.float32) for place, axis in zip(pair, "xy", strict=False)}

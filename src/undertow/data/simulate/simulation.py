@@ -1,8 +1,8 @@
 """Trials of any law, seen by any population: the one function that all systems with a `Law` share.
 
 Every trial begins at its own place, for chaotic systems on the attractor or, with `displaced`, around it; states are
-sampled at the end of each bin by points per period. With the defaults of `arneodo`, `rossler` and `lorenz63` these are the data of Sedler et al.
-2022: 2000 trials of 70 bins, 10 neurons, 64 % to train, 16 % to validate, 20 % to test.
+sampled at the end of each bin by points per period. With the defaults of `arneodo`, `rossler` and `lorenz63` these are
+the data of Sedler et al. 2022: 2000 trials of 70 bins, 10 neurons, 64 % to train, 16 % to validate, 20 % to test.
 """
 
 import inspect
@@ -19,6 +19,8 @@ from undertow.data.splits import split
 from undertow.data.trials import trials as as_trials
 from undertow.vocabulary import UndertowError
 
+FAR = 3  # times the range of the starts: there a displaced trial has left the system
+DISPLACEMENTS = 50  # tried for each trial
 SMALLEST_SPREAD = 1e-6  # of a latent, beside its mean: what moves less stands still
 
 
@@ -137,11 +139,28 @@ def _inputs(equation: Law, design: Design, bin_time: float, generator: np.random
 def _states(
     equation: Law, design: Design, inputs: np.ndarray, bin_time: float, generator: np.random.Generator
 ) -> np.ndarray:
+    """(trial, time, latent). A trial that its displacement sends far away is displaced anew; in the end it is infinite."""
     start = integration.starts(equation, design.trials, generator)
-    if design.displaced:
-        start = start + design.displaced * start.std(axis=0) * generator.standard_normal(start.shape)
     steps = integration.steps_in_bin(design.points_per_period)
-    return integration.path(equation, start, inputs, bin_time=bin_time, steps=steps)
+
+    def path(trials: np.ndarray, start: np.ndarray) -> np.ndarray:
+        return integration.path(equation, start, inputs[trials], bin_time=bin_time, steps=steps)
+
+    away = np.arange(design.trials)
+    if not design.displaced:
+        return path(away, start)
+    low, high = start.min(axis=0), start.max(axis=0)
+    middle, reach = (low + high) / 2, FAR * (high - low).max() / 2
+    states = np.empty((*inputs.shape[:2], start.shape[1]))
+    for _ in range(DISPLACEMENTS):
+        step = design.displaced * start.std(axis=0) * generator.standard_normal((len(away), start.shape[1]))
+        states[away] = path(away, start[away] + step)
+        stays = (np.abs(states[away] - middle) <= reach).all(axis=(1, 2))  # false for NaN, too
+        away = away[~stays]
+        if not away.size:
+            break
+    states[away] = np.inf
+    return states
 
 
 def _spread(states: np.ndarray, name: str, parameters: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
