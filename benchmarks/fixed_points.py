@@ -1,14 +1,16 @@
 """Fixed points: how fast they are found in a large network, and how close those of fitted models are to the truth.
 
     python benchmarks/fixed_points.py speed [--units 200] [--starts 1024] [--epochs 20] [--repeats 3]
-    python benchmarks/fixed_points.py truth FOLDER [--systems lorenz63 rossler] [--neurons 60] [--epochs 400] [--seed 0]
+    python benchmarks/fixed_points.py truth FOLDER [--systems lorenz63 rossler] [--neurons 60] [--displaced 0]
+        [--epochs 300] [--seed 0]
 
 `speed` trains LFADS with an autonomous GRU of --units units on Lorenz trials, and looks for the fixed points of that GRU from
 --starts states; the seconds of the first search hold compilation.
 
-`truth` fits the autoencoder (neural ODE, 3 latents) to 2,000 simulated trials of --neurons neurons with standardised states, and
+`truth` fits the autoencoder (neural ODE, 3 latents) to 6,000 simulated trials of --neurons neurons with standardised states, and
 prints what `undertow analyze` says: for each true fixed point within the data's region the nearest that was found, after the best
-affine map from inferred to true latents, in standard deviations of the attractor. Fits are runs in FOLDER and go on if cut off.
+affine map from inferred to true latents, in standard deviations of the attractor. With --displaced trials begin around the
+attractor, so that there are data near its fixed points. Fits are runs in FOLDER and go on if cut off.
 """
 
 import argparse
@@ -47,15 +49,22 @@ def truth(arguments):
     """Print the comparison for each system."""
     cache.switch_on()
     for system in arguments.systems:
-        trials = ut.simulate.SYSTEMS[system](neurons=arguments.neurons, readout="standardised", seed=0)
+        trials = ut.simulate.SYSTEMS[system](
+            neurons=arguments.neurons,
+            readout="standardised",
+            trials=6000,
+            displaced=arguments.displaced,
+            seed=0,
+        )
+        name = f"{system}-{arguments.neurons}-{arguments.displaced:g}-{arguments.seed}"
         fitted = ut.fit(
-            ut.Autoencoder(latents=3, time_step=1 / 70),
+            ut.Autoencoder(latents=3, time_step=0.0142857, dropout_rate=0.0),
             trials,
-            out=arguments.folder / f"{system}-{arguments.neurons}-{arguments.seed}",
-            training=ut.Training(epochs=arguments.epochs, patience=arguments.epochs, batch_size=128),
-            objective=ut.Objective(incremental_epochs=arguments.epochs // 2, kl_ramp=0, penalty_ramp=0),
-            optimiser=ut.Optimiser(learning_rate=5e-3, weight_decay=1e-5),
-            corruption=ut.Corruption(coordinated_dropout=0.0),
+            out=arguments.folder / name,
+            training=ut.Training(epochs=arguments.epochs, patience=4000, batch_size=32),
+            objective=ut.Objective(incremental_epochs=60, kl_ramp=0, penalty_ramp=0),
+            optimiser=ut.Optimiser(learning_rate=4e-3, weight_decay=1e-5),
+            corruption=ut.Corruption(coordinated_dropout=0.2),
             seed=arguments.seed,
         )
         print(f"{system}, {fitted.outcome['seconds']:.0f} s\n{ut.analyze(fitted, trials)}\n", flush=True)
@@ -75,7 +84,8 @@ def main():
     true.add_argument("folder", type=Path)
     true.add_argument("--systems", nargs="+", default=["lorenz63", "rossler"])
     true.add_argument("--neurons", type=int, default=60)
-    true.add_argument("--epochs", type=int, default=400)
+    true.add_argument("--displaced", type=float, default=0.0)
+    true.add_argument("--epochs", type=int, default=300)
     true.add_argument("--seed", type=int, default=0)
     true.set_defaults(run=truth)
     arguments = parser.parse_args()

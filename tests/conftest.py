@@ -1,6 +1,8 @@
 """The suite runs in JAX's strict modes, with shapes checked at run time and compiled programs kept between runs."""
 
+import gc
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ os.environ.setdefault(
 )  # compiling, not running, is what takes time here
 os.environ.setdefault("MPLBACKEND", "agg")
 
+MAPS, TESTS = Path("/proc/self/maps"), count()
 HOOK = install_import_hook(
     ["undertow.components", "undertow.models", "undertow.baselines", "undertow.training", "undertow.search"],
     "beartype.beartype",
@@ -35,12 +38,21 @@ def recordings() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _seldom_collected():
+    """What was imported stays, and tracing makes very many small objects: collect them more seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 @pytest.fixture(autouse=True)
 def _few_memory_maps():
     """Let compiled programs go before the process runs into the kernel's limit of 65,530 memory maps (each holds dozens)."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+    if next(TESTS) % 10 or not MAPS.exists():  # it takes a tenth of a second to look
+        return
+    if MAPS.read_bytes().count(b"\n") > 20_000:
         import jax
 
         jax.clear_caches()

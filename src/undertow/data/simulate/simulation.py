@@ -19,7 +19,7 @@ from undertow.data.splits import split
 from undertow.data.trials import trials as as_trials
 from undertow.vocabulary import UndertowError
 
-FAR = 3  # times the range of the starts: there a displaced trial has left the system
+FAR = 1.25  # times the largest range of the starts: farther out, a displaced trial has left the system
 DISPLACEMENTS = 50  # tried for each trial
 SMALLEST_SPREAD = 1e-6  # of a latent, beside its mean: what moves less stands still
 
