@@ -183,6 +183,15 @@ def test_the_overview_names_every_command(capsys):
     assert capsys.readouterr().out.startswith("undertow ")
 
 
+def test_a_reader_that_goes_is_no_error(monkeypatch, capsys):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("undertow.experiments.commands.run_simulate", gone)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    assert failing(["simulate", "lorenz", "x.nc"], capsys) == (1, "", "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

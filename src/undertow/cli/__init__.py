@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import tyro
 
@@ -22,6 +23,8 @@ from undertow.cli.options import (
     complain,
     say,
 )
+from undertow.cli.overview import overview, version
+from undertow.cli.tables import show_scores
 from undertow.vocabulary import UndertowError, closest
 
 
@@ -32,7 +35,7 @@ def demo(*, out: Path = Path("runs/demo"), common: Shared = EVERY) -> None:
     """
     from undertow.experiments.commands import run_demo
 
-    _show_scores(run_demo(out, common), out)
+    show_scores(run_demo(out, common), out)
 
 
 def simulate(
@@ -121,7 +124,7 @@ def fit(
     """
     from undertow.experiments.commands import run_fit
 
-    _show_scores(run_fit(model, source, out, recipe, settings, cut, common), out)
+    show_scores(run_fit(model, source, out, recipe, settings, cut, common), out)
 
 
 def search(
@@ -149,7 +152,7 @@ def search(
     """
     from undertow.experiments.commands import run_search
 
-    _show_scores(run_search(model, source, out, recipe, settings, how, cut, common), out)
+    show_scores(run_search(model, source, out, recipe, settings, how, cut, common), out)
 
 
 def dimensions(
@@ -228,7 +231,7 @@ def evaluate(
     from undertow.experiments.commands import run_evaluate
 
     scores = run_evaluate(run, source, common)
-    say(json.dumps(scores, indent=1)) if as_json else _show_scores(scores, run)
+    say(json.dumps(scores, indent=1)) if as_json else show_scores(scores, run)
 
 
 def report(
@@ -248,7 +251,7 @@ def report(
     """
     from undertow.experiments.commands import run_report
 
-    _show_scores(run_report(run, trials, common), run)
+    show_scores(run_report(run, trials, common), run)
 
 
 def stream(
@@ -368,10 +371,10 @@ def main(arguments: list[str] | None = None) -> None:
     if name == "nlb":
         name, rest = (f"nlb {rest[0]}", rest[1:]) if rest else ("nlb --help", [])
     if name in ("-h", "--help", "nlb -h", "nlb --help"):
-        say(_overview("nlb " if name.startswith("nlb") else ""))
+        say(overview(COMMANDS, "nlb " if name.startswith("nlb") else ""))
         return
     if name == "--version":
-        say(_version())
+        say(version())
         return
     if name not in COMMANDS:
         complain(f"There is no command '{name}'; {closest(name, COMMANDS)}")
@@ -382,6 +385,9 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error), rest)
     except KeyboardInterrupt:
         _fail("Stopped; the same command goes on where this one was.", rest)
+    except BrokenPipeError:  # whoever read has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         reason = error.strerror or str(error)
         _fail(f"{reason}: {error.filename or 'a file'}; check the path and the space that is left.", rest)
@@ -389,51 +395,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"The memory ran out ({error}); use fewer trials, wider bins or a smaller batch.", rest)
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"undertow {version('undertow')}"
-    except PackageNotFoundError:
-        return "undertow from source, not installed"
-
-
 def _fail(sentence: str, arguments: list[str]) -> NoReturn:
     if "--debug" in arguments or "--common.debug" in arguments:
         traceback.print_exc()
     complain(sentence)
     sys.exit(1)
-
-
-def _overview(beginning: str) -> str:
-    shown = {name: command for name, command in COMMANDS.items() if name.startswith(beginning)}
-    width = max(len(name) for name in shown)
-    lines = [
-        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in shown.items()
-    ]
-    return "\n".join(
-        [
-            "undertow: from recordings of many neurons to the dynamics underneath them",
-            "",
-            f"usage: undertow {beginning}COMMAND ...        (undertow COMMAND --help explains it, with an example)",
-            "",
-            *lines,
-        ]
-    )
-
-
-def _show_scores(scores: dict[str, Any], folder: Path) -> None:
-    """A table of scores, the model beside the yardstick, one block a split."""
-    for split, sides in scores["splits"].items():
-        say(f"{split} trials{'':<24}{scores['model']:>12}{'smoothing':>12}")
-        for name, value in sides["model"].items():
-            other = (sides.get("yardstick") or {}).get(name)
-            if isinstance(value, (int, float)):
-                say(
-                    f"  {name:<34}{value:>12.4f}"
-                    + (f"{other:>12.4f}" if isinstance(other, (int, float)) else "")
-                )
-    say(f"selected on {scores['selected_on']}")
-    if "test_look" in scores:
-        say(f"test trials: {scores['test_look']}")
-    say(f"report: {folder / 'report.html'}")
