@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from undertow.analysis.alignment import align
+from undertow.analysis.alignment import align, placed_nearby
 from undertow.vocabulary import UndertowError
 
 JACOBIAN = np.array([[0.9, -0.3, 0.0], [0.3, 0.9, 0.1], [0.0, 0.0, 0.5]])
@@ -69,3 +69,14 @@ def test_what_does_not_fit_is_said():
         align(draw(3), draw(3, rows=10))
     with pytest.raises(UndertowError, match="Only 3 states are known on both sides"):
         align(draw(3, rows=3), draw(3, rows=3))
+
+
+def test_a_bent_space_is_placed_by_the_states_nearby():
+    true = np.random.default_rng(0).normal(size=(4000, 2))
+    bent = true @ np.array([[1.0, 0.4], [-0.3, 0.8]]) + 0.15 * true**2
+    places = np.array([[0.0, 0.0], [-0.3, 0.95]])  # images of (0, 0) and (0, 1)
+    expected = np.array([[0.0, 0.0], [0.0, 1.0]])
+    everywhere = np.abs(align(bent, true)(places) - expected).max()
+    nearby = np.abs(placed_nearby(bent, true, places) - expected).max()
+    assert nearby < 0.03 < 0.1 < everywhere
+    assert placed_nearby(bent, true, np.empty((0, 2))).shape == (0, 2)

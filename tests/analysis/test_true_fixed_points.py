@@ -10,11 +10,11 @@ from undertow.analysis.truth import compare, true_side
 
 
 def looked_at(flow):
-    """Found points, their linearisation, the alignment and the true side of a flow."""
+    """Found points, their linearisation, the alignment, the true side, and the states of both, of a flow."""
     data, true = flow.data.reshape(-1, 3), flow.true.reshape(-1, 3)
     points = find_fixed_points(flow.dynamics, data, search=FixedPointSearch(starts=128))
     linear = linearise(flow.dynamics, points.states, bin_width=flow.bin_width)
-    return points, linear, align(data, true), known_side(flow)
+    return points, linear, align(data, true), known_side(flow), (data, true)
 
 
 def known_side(flow):
@@ -28,14 +28,15 @@ def seen(lorenz):
 
 
 def test_lorenz(seen):
-    points, linear, alignment, true = seen
-    comparison = compare(points, linear, alignment, true)
+    points, linear, alignment, true, states = seen
+    comparison = compare(points, linear, alignment, true, states=states)
     assert alignment.r2 == pytest.approx(1)
     assert sorted(true.kinds) == ["saddle", "saddle focus", "saddle focus"]
     assert comparison.expected.tolist() == [0, 1, 2]
     assert sorted(comparison.found) == [0, 1, 2]
     assert comparison.same_kind.all()
     assert comparison.distances.max() < 0.01
+    assert comparison.nearby_distances.max() < 0.01
     assert comparison.relative_errors.max() < 0.01
     np.testing.assert_allclose(comparison.growth, true.growth, atol=0.05)
     assert comparison.eigenvalue_errors.shape == (3, 3)
@@ -43,8 +44,8 @@ def test_lorenz(seen):
 
 
 def test_rossler_has_one_inside_and_one_far_away(rossler):
-    points, linear, alignment, true = looked_at(rossler)
-    comparison = compare(points, linear, alignment, true)
+    points, linear, alignment, true, states = looked_at(rossler)
+    comparison = compare(points, linear, alignment, true, states=states)
     assert comparison.expected.tolist() == [0]
     assert len(points.states) == 1
     assert comparison.same_kind.tolist() == [True]
@@ -53,23 +54,25 @@ def test_rossler_has_one_inside_and_one_far_away(rossler):
 
 
 def test_a_wrong_stability_and_a_stray_are_seen(seen):
-    points, linear, alignment, true = seen
+    points, linear, alignment, true, states = seen
     wrong = [kind.replace("saddle focus", "stable focus") for kind in true.kinds]
-    comparison = compare(points, linear, alignment, true._replace(kinds=wrong))
+    comparison = compare(points, linear, alignment, true._replace(kinds=wrong), states=states)
     assert comparison.same_kind.sum() == 1
     far = points.states[:1] + 3 * true.scale
     more = FixedPoints(*(np.concatenate([array, array[:1]]) for array in points))
     more = more._replace(states=np.concatenate([points.states, far]))
     doubled = linear._replace(jacobians=np.concatenate([linear.jacobians, linear.jacobians[:1]]))
-    assert compare(more, doubled, alignment, true).strays.tolist() == [3]
+    assert compare(more, doubled, alignment, true, states=states).strays.tolist() == [3]
 
 
 def test_nothing_found_is_a_comparison_too(seen):
-    points, linear, alignment, true = seen
+    points, linear, alignment, true, states = seen
     none = FixedPoints(*(array[:0] for array in points))
-    comparison = compare(none, linear._replace(jacobians=linear.jacobians[:0]), alignment, true)
+    found = linear._replace(jacobians=linear.jacobians[:0])
+    comparison = compare(none, found, alignment, true, states=states)
     assert comparison.found.tolist() == [-1, -1, -1]
     assert np.isnan(comparison.distances).all()
+    assert np.isnan(comparison.nearby_distances).all()
     assert not comparison.same_kind.any()
     assert comparison.strays.size == 0
 

@@ -53,6 +53,7 @@ def make_analysis(*, points=None, truth=True, latents=3):
     }
     truths = [
         {"kind": point["kind"], "growth": point["growth"], "state": point["state"], "found": found_as, "offset": 0.04,
+         "nearby_offset": 0.03,
          "found_kind": None if found_as is None else found[found_as]["kind"], "relative_error": 0.02,
          "found_growth": None if found_as is None else found[found_as]["growth"]}
         for point, found_as in zip(true, [None, *range(min(2, len(found)))] + [None] * 3, strict=False)

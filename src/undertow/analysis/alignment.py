@@ -16,6 +16,8 @@ from undertow.vocabulary import UndertowError
 
 SMALLEST_SHARE = 1e-6
 """Singular values below this share of the largest are rounding, and no direction."""
+NEARBY, FEWEST_NEARBY = 0.02, 20
+"""The share of all states that is near a place, and the fewest for each parameter of a map."""
 
 
 class Alignment(NamedTuple):
@@ -64,6 +66,30 @@ def align(inferred: np.ndarray, true: np.ndarray) -> Alignment:
     r2 = 1 - (rest**2).sum() / max(((true - true_mean) ** 2).sum(), np.finfo(float).tiny)
     back = _consistent(_least_squares(true - true_mean, inferred - mean), kernel)
     return Alignment(kernel, true_mean - mean @ kernel, back, float(r2))
+
+
+def placed_nearby(inferred: np.ndarray, true: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Where inferred places lie among the true states, by the map that holds around each of them.
+
+    A map fitted to all states carries the bends of a model's latents elsewhere to where they don't matter; one fitted to the
+    nearest 2 % says what the model means there.
+
+    Args:
+        inferred: (state, latent).
+        true: (state, other latent), of the same bins; NaN is left out.
+        places: (place, latent).
+
+    Returns:
+        (place, other latent).
+    """
+    is_known = np.isfinite(inferred).all(axis=1) & np.isfinite(true).all(axis=1)
+    inferred, true = inferred[is_known], true[is_known]
+    nearby = min(len(inferred), max(round(NEARBY * len(inferred)), FEWEST_NEARBY * (inferred.shape[1] + 1)))
+    placed = []
+    for place in places:
+        nearest = np.argsort(((inferred - place) ** 2).sum(axis=1), kind="stable")[:nearby]
+        placed.append(align(inferred[nearest], true[nearest])(place))
+    return np.array(placed, np.float64).reshape(len(places), true.shape[1])
 
 
 def _least_squares(source: np.ndarray, target: np.ndarray) -> np.ndarray:

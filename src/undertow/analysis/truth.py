@@ -5,7 +5,8 @@ the true coordinates: is there one at the same place, of the same kind, with the
 others? Of true points far from every trajectory no model can know; they are not expected.
 
     true = true_side(system.fixed_points, system.jacobian(system.fixed_points), true_latents, bin_width=0.01)
-    compare(points, linearise(dynamics, points.states, bin_width=0.01), align(latents, true_latents), true)
+    linear, alignment = linearise(dynamics, points.states, bin_width=0.01), align(latents, true_latents)
+    compare(points, linear, alignment, true, states=(latents, true_latents))
 """
 
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from undertow.analysis.alignment import Alignment
+from undertow.analysis.alignment import Alignment, placed_nearby
 from undertow.analysis.fixed_points import FixedPoints
 from undertow.analysis.linearisation import Linearisation, kind_of, of_jacobians
 from undertow.analysis.region import region_of, squared_distances
@@ -41,16 +42,18 @@ class Comparison(NamedTuple):
     """For each true fixed point in the data's region, the nearest one that was found.
 
     `expected` (row): which true point; `found` (row): which found one, -1 if none was found; `distances` (row) between them in
-    units of the attractor's standard deviation; `same_kind` (row); `growth` (row, latent) complex, 1/s, of the found one among
-    the true coordinates, matched to the true one's; `eigenvalue_errors` (row, latent): |difference| in 1/s; `relative_errors`
-    (row): the largest of them over the largest |growth| of the true point; `kinds` one a found point, among the true
-    coordinates; `strays`: the found points that are no true one's (not the nearest to any within half a standard deviation).
-    NaN and False where none was found.
+    units of the attractor's standard deviation; `nearby_distances` (row): the same, after the map that holds around the found
+    one (`placed_nearby`) in place of that of all states; `same_kind` (row); `growth` (row, latent) complex, 1/s, of the found
+    one among the true coordinates, matched to the true one's; `eigenvalue_errors` (row, latent): |difference| in 1/s;
+    `relative_errors` (row): the largest of them over the largest |growth| of the true point; `kinds` one a found point, among
+    the true coordinates; `strays`: the found points that are no true one's (not the nearest to any within half a standard
+    deviation). NaN and False where none was found.
     """
 
     expected: np.ndarray
     found: np.ndarray
     distances: np.ndarray
+    nearby_distances: np.ndarray
     same_kind: np.ndarray
     growth: np.ndarray
     eigenvalue_errors: np.ndarray
@@ -86,9 +89,18 @@ def true_side(
 
 
 def compare(
-    points: FixedPoints, linear: Linearisation, alignment: Alignment, true: TrueSide, *, near: float = 1.2
+    points: FixedPoints,
+    linear: Linearisation,
+    alignment: Alignment,
+    true: TrueSide,
+    *,
+    states: tuple[np.ndarray, np.ndarray],
+    near: float = 1.2,
 ) -> Comparison:
-    """The true fixed points no further than `near` (in the data's spread) from the data, beside the nearest found ones."""
+    """The true fixed points no further than `near` (in the data's spread) from the data, beside the nearest found ones.
+
+    `states` are the inferred (state, latent) and the true ones (state, other latent) to which `alignment` was fitted.
+    """
     mapped = of_jacobians(alignment.jacobian(linear.jacobians), bin_width=linear.bin_width)
     gaps = np.sqrt(squared_distances(true.states, alignment(points.states))) / true.scale
     expected = np.flatnonzero(true.distances <= near)
@@ -96,6 +108,7 @@ def compare(
     if not len(points.states):
         return _nothing_found(expected, true, strays)
     found = gaps[expected].argmin(axis=1)
+    nearby = placed_nearby(*states, points.states[found])
     pairs = list(zip(expected, found, strict=True))
     growth = [_matched(mapped.growth[there], true.growth[here]) for here, there in pairs]
     growth = np.array(growth, np.complex128).reshape(len(pairs), true.states.shape[1])
@@ -104,6 +117,7 @@ def compare(
         expected=expected,
         found=found,
         distances=gaps[expected, found],
+        nearby_distances=np.linalg.norm(nearby - true.states[expected], axis=1) / true.scale,
         same_kind=np.array([mapped.kinds[there] == true.kinds[here] for here, there in pairs], bool),
         growth=growth,
         eigenvalue_errors=errors,
@@ -136,6 +150,7 @@ def _nothing_found(expected: np.ndarray, true: TrueSide, strays: np.ndarray) -> 
         expected=expected,
         found=np.full(rows, -1),
         distances=np.full(rows, np.nan),
+        nearby_distances=np.full(rows, np.nan),
         same_kind=np.zeros(rows, bool),
         growth=unknown.astype(np.complex128),
         eigenvalue_errors=unknown,

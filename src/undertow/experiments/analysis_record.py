@@ -114,6 +114,7 @@ def _true_point(truth: Truth, row: int) -> dict[str, Any]:
         "growth": pairs(side.growth[place][order]),
         "found": found if is_found else None,
         "offset": offset,
+        "nearby_offset": float(comparison.nearby_distances[row]),
         "found_kind": comparison.kinds[found] if is_found else None,
         "has_same_kind": bool(comparison.same_kind[row]) and is_found,
         "found_growth": pairs(comparison.growth[row][order]) if is_found else None,
@@ -176,8 +177,8 @@ def _true_line(place: int, point: dict[str, Any]) -> str:
         return f"{begin}not found{nearest}"
     agrees = "" if point["has_same_kind"] else f", but as {point['found_kind']}"
     return (
-        f"{begin}found as {point['found'] + 1}, {point['offset']:.3f} sd away, eigenvalues within "
-        f"{point['relative_error']:.1%}{agrees}"
+        f"{begin}found as {point['found'] + 1}, {point['offset']:.3f} sd away ({point['nearby_offset']:.3f} by the states around "
+        f"it), eigenvalues within {point['relative_error']:.1%}{agrees}"
     )
 
 

@@ -62,7 +62,8 @@ def truth_beside(
     if system is not None:
         jacobians = system.jacobian(system.fixed_points)
         side = true_side(system.fixed_points, jacobians, _rows(true), bin_width=linear.bin_width)
-        comparison = compare(points, linear, alignment, side, near=search.near)
+        states = (inferred_rows, true_rows)
+        comparison = compare(points, linear, alignment, side, states=states, near=search.near)
     return Truth(
         name=str(subject.trials.attrs.get("system", subject.trials.attrs.get("session", "simulated"))),
         r2=_latent_r2(subject, true),

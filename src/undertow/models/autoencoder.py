@@ -51,10 +51,10 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     size: ClassVar[str | None] = "latents"
     weights: ClassVar[dict[str, float]] = {"kl_initial_condition": 0.1, "generator_penalty": 0.0}
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "corruption": {"coordinated_dropout": 0.0},
-        "objective": {"incremental_epochs": 150, "kl_ramp": 0, "penalty_ramp": 0},
-        "optimiser": {"learning_rate": 5e-3, "weight_decay": 1e-5},
-        "training": {"batch_size": 128},
+        "corruption": {"coordinated_dropout": 0.2},
+        "objective": {"incremental_epochs": 60, "kl_ramp": 0, "penalty_ramp": 0},
+        "optimiser": {"learning_rate": 4e-3, "weight_decay": 1e-5},
+        "training": {"batch_size": 32},
     }
     space: ClassVar[dict[str, Range]] = {
         "optimiser.learning_rate": Range(low=1e-4, high=2e-2, prior="log_uniform", step=0.3),
@@ -76,8 +76,13 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     flow_steps: int = Field(4, ge=1, description="Steps of the flow (readout='flow')")
     flow_units: int = Field(128, ge=1, description="Hidden units of each step of the flow")
     observation: ObservationKind = "poisson"
+    time_step: float = Field(
+        0.015,
+        gt=0,
+        description="Length of a bin in the law's own time (residual, ode); small makes slow starts",
+    )
     dropout_rate: float = Field(
-        0.05, ge=0, lt=1, description="Ordinary dropout of the encoder's output and of the initial condition"
+        0.0, ge=0, lt=1, description="Ordinary dropout of the encoder's output and of the initial condition"
     )
     backward: Backward = Field("by_hand", description="How the time loops of GRUs are differentiated")
 
