@@ -44,7 +44,7 @@ def recipe(name, dynamics, size, epochs, seed, settings):
     document = {"model": "autoencoder", "seed": seed}
     if name == "published":
         document |= {section: dict(values) for section, values in PUBLISHED_RECIPE.items()}
-        document["objective"]["incremental_epochs"] = epochs // 2 if dynamics == "ode" else 0
+        document["objective"]["incremental_epochs"] = epochs // 2
     document["autoencoder"] = document.get("autoencoder", {}) | {"dynamics": dynamics, "latents": size}
     document["training"] = document.get("training", {}) | {"epochs": epochs, "patience": epochs}
     return recipes.from_document(recipes.with_settings(document, settings))

@@ -87,6 +87,21 @@ def test_every_finding_says_with_values_what_was_seen_and_what_to_do():
     assert all(finding.advice.endswith(".") for finding in found)
 
 
+def only(**scores):
+    """Scores of validation trials, (model, yardstick) each."""
+    model, yardstick = ({name: pair[side] for name, pair in scores.items()} for side in (0, 1))
+    return {"splits": {"valid": {"model": model, "yardstick": yardstick}}}
+
+
+def test_smoothing_is_flattered_where_it_sees_what_it_is_scored_on():
+    flattered = {"bits_per_spike": (0.6, 0.7)}
+    assert titles(scores=lambda _: only(**flattered, rate_r2=(0.9, 0.8))) == []
+    assert titles(scores=lambda _: only(**flattered, co_smoothing=(0.2, 0.3))) == [
+        "Simple smoothing does better"
+    ]
+    assert titles(scores=lambda _: only(**flattered)) == ["Simple smoothing does better"]
+
+
 def test_bare_material_raises_no_alarm():
     trials = make_trials(conditions=0)
     estimate = make_estimate(trials, factors=0, sd=False)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Key
 from undertow.components.corruption import dropout_mask
 from undertow.components.encoders import Encoder
 from undertow.components.linear import Linear
-from undertow.components.priors import PRIORS, Posterior, Prior, PriorKind, draw
+from undertow.components.priors import PRIORS, NoPrior, Posterior, Prior, PriorKind, draw
 
 SMALLEST_VARIANCE = 1e-4
 
@@ -71,11 +71,11 @@ class InitialCondition(eqx.Module):
         summary = self.encoder.summary(features, jnp.ones(features.shape[0], bool))
         return self._of(summary, key=None).mean[0]
 
-    def divergence(self, posterior: Posterior) -> Float[Array, ""]:
-        """From the prior, in nats; zero without a posterior."""
-        if not self.is_variational:
-            return jnp.zeros(())
-        return jnp.sum(self.prior.divergence(*posterior))
+    def divergence(self, posterior: Posterior) -> dict[str, Float[Array, ""]]:
+        """The objective's term, from the prior in nats; none without a posterior or a prior."""
+        if not self.is_variational or isinstance(self.prior, NoPrior):
+            return {}
+        return {"kl_initial_condition": jnp.sum(self.prior.divergence(*posterior))}
 
     def _of(self, summary: Array, *, key: Key[Array, ""] | None) -> Posterior:
         statistics = self.to_posterior(summary)[None]

@@ -162,8 +162,7 @@ class AutoencoderModel(Model):
         passed = self._run(corrupted.seen, inputs, settings["dropout_rate"], key=key)
         return {
             "reconstruction": reconstruction(self.observation, passed.parameters, corrupted),
-            "kl_initial_condition": self.start.divergence(passed.initial_condition),
-        }
+        } | self.start.divergence(passed.initial_condition)
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
         """Half the mean square of the law's kernels."""

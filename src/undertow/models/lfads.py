@@ -37,7 +37,7 @@ from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
-from undertow.components.priors import Posterior, PriorKind
+from undertow.components.priors import NoPrior, Posterior, PriorKind
 from undertow.components.readouts import Readout
 from undertow.models.base import (
     DataSummary,
@@ -195,13 +195,11 @@ class LFADSModel(Model):
         """Reconstruction and the two divergences, in nats; bins after the trial's end cost nothing."""
         passed = self._run(corrupted.seen, inputs, settings["dropout_rate"], key=key)
         is_trial = through_last(jnp.isfinite(corrupted.target))
-        terms = {
-            "reconstruction": reconstruction(self.observation, passed.parameters, corrupted),
-            "kl_initial_condition": self.start.divergence(passed.initial_condition),
-        }
-        if self.controller is not None:
-            terms["kl_inputs"] = self._divergence(passed.inferred_inputs, is_trial)
-        return terms
+        return (
+            {"reconstruction": reconstruction(self.observation, passed.parameters, corrupted)}
+            | self.start.divergence(passed.initial_condition)
+            | self._divergence(passed.inferred_inputs, is_trial)
+        )
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
         """Half the mean square of the recurrent kernels of generator and controller."""
@@ -370,10 +368,14 @@ class LFADSModel(Model):
             Posterior(mean, jnp.exp(log_variance), outputs.inferred_inputs),
         )
 
-    def _divergence(self, inferred: Posterior, is_counted: Bool[Array, " time"]) -> Float[Array, ""]:
-        if not self.config.variational:
-            return jnp.zeros(())
-        return jnp.sum(jnp.where(is_counted[:, None], self.controller.prior.divergence(*inferred), 0.0))
+    def _divergence(
+        self, inferred: Posterior | None, is_counted: Bool[Array, " time"]
+    ) -> dict[str, Float[Array, ""]]:
+        """The objective's term of the inferred inputs, where they have a posterior and a prior."""
+        if self.controller is None or not self.is_sampled or isinstance(self.controller.prior, NoPrior):
+            return {}
+        divergence = self.controller.prior.divergence(*inferred)
+        return {"kl_inputs": jnp.sum(jnp.where(is_counted[:, None], divergence, 0.0))}
 
 
 def _sizes(config: LFADS, encoder_inputs: int, drive: int) -> ControllerSizes:

@@ -22,6 +22,7 @@ _MODEL_NAMES = {
 }
 _HEADLINES = (
     ("co_smoothing", "bits per spike for neurons it never saw"),
+    ("rate_r2", "of the true rates' variance"),
     ("bits_per_spike", "bits per spike"),
 )
 
