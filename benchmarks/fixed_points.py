@@ -9,8 +9,9 @@
 
 `truth` fits the autoencoder (neural ODE, 3 latents) to 6,000 simulated trials of --neurons neurons with standardised states, and
 prints what `undertow analyze` says: for each true fixed point within the data's region the nearest that was found, after the best
-affine map from inferred to true latents, in standard deviations of the attractor. With --displaced trials begin around the
-attractor, so that there are data near its fixed points. Fits are runs in FOLDER and go on if cut off.
+affine map from inferred to true latents, in standard deviations of the attractor. A picture of each goes into FOLDER. With
+--displaced trials begin around the attractor, so that there are data near its fixed points. Fits are runs in FOLDER and go on if
+cut off.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from threadpoolctl import threadpool_limits
 import undertow as ut
 from undertow.analysis.fixed_points import FixedPointSearch, find_fixed_points
 from undertow.experiments import cache
+from undertow.report.dynamics_paper import dynamics_planes_figure
 
 
 def speed(arguments):
@@ -67,7 +69,9 @@ def truth(arguments):
             corruption=ut.Corruption(coordinated_dropout=0.2),
             seed=arguments.seed,
         )
-        print(f"{system}, {fitted.outcome['seconds']:.0f} s\n{ut.analyze(fitted, trials)}\n", flush=True)
+        found = ut.analyze(fitted, trials)
+        print(f"{system}, {fitted.outcome['seconds']:.0f} s\n{found}\n", flush=True)
+        dynamics_planes_figure(found.document).savefig(arguments.folder / f"{name}.png", dpi=110)
 
 
 def main():
