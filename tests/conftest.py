@@ -40,9 +40,7 @@ def recordings() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _seldom_collected():
-    """What was imported stays, and tracing makes very many small objects: collect them more seldom."""
-    gc.collect()
-    gc.freeze()
+    """Tracing makes very many small objects: look through them more seldom."""
     gc.set_threshold(20_000, 20, 50)
 
 
