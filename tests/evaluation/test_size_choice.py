@@ -58,6 +58,13 @@ def test_the_reason_has_both_numbers():
     assert "5 comes nearest: 0.8870" in chosen(curve(RATE_R2))[1]
 
 
+def test_a_smaller_size_that_does_nearly_as_well_is_named():
+    size, why = chosen(curve([0.35, 0.94, 0.96], [1.0, 1.0, 0.97], sizes=[2, 3, 5]))
+    assert size == 5
+    assert "But 3 latents reach 98% of its score: to look inside the dynamics, train that size longer" in why
+    assert "But" not in chosen(curve([0.35, 0.9, 0.96], [1.0, 1.0, 0.97], sizes=[2, 3, 5]))[1]
+
+
 def test_a_size_that_hides_latents_is_never_taken_however_well_it_scores():
     assert chosen(curve([0.5, 0.6, 0.99], [1.0, 0.96, 0.94], sizes=[2, 4, 8]))[0] == 4
     assert chosen(curve([0.5, 0.6, 0.99], [1.0, 0.96, 0.951], sizes=[2, 4, 8]))[0] == 8

@@ -17,6 +17,7 @@ import numpy as np
 from undertow.vocabulary import UndertowError
 
 MARGIN = 0.05
+NEARLY = 0.95  # of the recommended size's score: a smaller size that reaches it is named
 
 
 class SizeCurve(NamedTuple):
@@ -82,6 +83,7 @@ def reason(curve: SizeCurve, choice: SizeChoice, words: str) -> str:
         f"{_score_reason(curve, choice, words)}, and its cycle consistency, {consistency[choice.place]:.3f}, lies within "
         f"{MARGIN:g} of the largest, {consistency.max():.3f}."
     )
+    sentence += _almost(curve, choice)
     if choice.is_consistent.all():
         return sentence
     left_out = consistency[~choice.is_consistent]
@@ -109,6 +111,18 @@ def _score_reason(curve: SizeCurve, choice: SizeChoice, words: str) -> str:
     return (
         f"{opening} is better than that of every smaller size by more than one standard error ({curve.sizes[near]} comes "
         f"nearest: {curve.scores[near]:.4f}, standard error of the difference {curve.errors[best][near]:.4f})"
+    )
+
+
+def _almost(curve: SizeCurve, choice: SizeChoice) -> str:
+    """The smallest size that scores nearly as well, if it is smaller than the one to take."""
+    share = curve.scores / curve.scores[choice.place]
+    place = int(np.argmax(choice.is_consistent & (share >= NEARLY)))
+    if place >= choice.place:
+        return ""
+    return (
+        f" But {curve.sizes[place]} latents reach {share[place]:.0%} of its score: to look inside the dynamics, train that size "
+        "longer before you take the larger one."
     )
 
 
