@@ -347,3 +347,18 @@ def test_a_full_disk_in_training_leaves_no_halves(tmp_path, fitted, limit):
     assert done.stderr.count("\n") == 1
     left = {path.name for path in (tmp_path / "run").rglob("*")}
     assert left <= {"provenance.json", "recipe.toml", "metrics.jsonl", "state"}
+
+
+def test_a_short_run_whose_solver_gives_no_value_names_the_option_to_change(tmp_path):
+    trials = ut.simulate.SYSTEMS["limit-cycle"](trials=20, bins=8, neurons=4)
+    model = ut.Autoencoder(
+        latents=2,
+        encoder=4,
+        vector_field=(4,),
+        adaptive=True,
+        tolerance=1e-7,
+        max_solver_steps=1,
+        time_step=5.0,
+    )
+    with pytest.raises(ut.UndertowError, match=r"no step was finite.*raise it or autoencoder\.tolerance"):
+        ut.fit(model, trials, out=tmp_path / "run", training=ut.Training(epochs=1))

@@ -141,7 +141,7 @@ def fit(
         }
         number += 1
         journal.append(folder / "metrics.jsonl", line)
-        _stop_if_lost(state, line, choices.model)
+        _stop_if_lost(state, line, choices.model, choices.training.epochs)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS or is_done(choices, state):
             save(folder, state, seconds)
             last_saved = time.monotonic()
@@ -306,8 +306,9 @@ def hidden_share(choices: Choices) -> float:
     return max(corruption.coordinated_dropout, corruption.mask_rate) if share == "auto" else share
 
 
-def _stop_if_lost(state: TrainState, line: journal.Line, model: ModelConfig) -> None:
-    if int(state.failed_epochs) < FAILED_EPOCHS:
+def _stop_if_lost(state: TrainState, line: journal.Line, model: ModelConfig, epochs: int) -> None:
+    failed = min(FAILED_EPOCHS, epochs)
+    if int(state.failed_epochs) < failed:
         return
     bad = [name for name, value in line.items() if name.startswith("train/") and not math.isfinite(value)]
     named = (
@@ -315,7 +316,7 @@ def _stop_if_lost(state: TrainState, line: journal.Line, model: ModelConfig) -> 
     )
     else_wrong = model.when_not_finite()
     raise UndertowError(
-        f"Training cannot go on: for {FAILED_EPOCHS} epochs, up to epoch {line['epoch']}, no step was finite ({named}); lower "
+        f"Training cannot go on: in the last {failed} epochs, up to epoch {line['epoch']}, no step was finite ({named}); lower "
         f"optimiser.learning_rate (now {line['learning_rate']:.2g}) and look at the data with `undertow describe`"
         f"{'; ' + else_wrong if else_wrong else ''}."
     )
