@@ -19,7 +19,8 @@ import numpy as np
 
 import undertow as ut
 from undertow.data import batches, store
-from undertow.experiments.fitted import Fitted, Session
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.run_folder import Session
 from undertow.training.loop import summarise
 
 BINS, NEURONS, CHUNK = 200, 200, 100

@@ -24,7 +24,7 @@ from undertow.evaluation.likelihood import bits_per_spike
 from undertow.evaluation.truth import rate_r2
 from undertow.experiments import cache
 from undertow.experiments import recipe as recipes
-from undertow.experiments.fitting import concealed
+from undertow.experiments.material import concealed
 from undertow.files import write_bytes
 from undertow.report import style
 from undertow.training import loop
@@ -54,7 +54,7 @@ def curve(trials, settings, arguments):
         *arguments.set,
     ]
     chosen = recipes.from_document(recipes.with_settings(document, settings))
-    data, corruption = training_arrays(trials), concealed(chosen, trials)
+    data, corruption = training_arrays(trials), concealed(chosen, {"": trials})
     state = loop.beginning(chosen.choices, data[0], seed=arguments.seed)
     train, valid = (jax.tree.map(jnp.asarray, arrays) for arrays in data)
     epoch = loop.epoch_of(chosen.choices, corruption, data[0])

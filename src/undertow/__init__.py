@@ -38,7 +38,7 @@ _HOMES = {
     "fit": "undertow.experiments.fitting",
     "search": "undertow.experiments.searching",
     "latent_dimensions": "undertow.experiments.dimensions",
-    "open": "undertow.experiments.fitted",
+    "open": "undertow.experiments.opening_runs",
     "export": "undertow.experiments.export",
     "analyze": "undertow.experiments.analysing",
     "evaluate": "undertow.evaluation.scores",

@@ -16,7 +16,8 @@ from undertow.cli import main
 from undertow.data.simulate import SYSTEMS
 from undertow.data.simulate.truth import true_system
 from undertow.experiments import analysis_record
-from undertow.experiments.fitted import Fitted, Session
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.run_folder import Session
 from undertow.experiments.recipe import Recipe
 from undertow.models import MODELS
 from undertow.models.base import LatentDynamics

@@ -8,7 +8,7 @@ from tiny_model import Tiny, same_bits
 from tiny_trials import make_trials
 
 import undertow as ut
-from undertow.experiments.fitting import check_support, concealed, fingerprint, masking_of
+from undertow.experiments.material import check_support, concealed, fingerprint, masking_of
 from undertow.experiments.recipe import from_document, read
 from undertow.models.base import Range
 from undertow.search.settings import Search
@@ -136,27 +136,27 @@ def with_regions(trials, regions=("PMd", "M1", "M1", "PMd"), column="location"):
 
 def test_masks_know_each_neurons_region(trials):
     choices = {"masks": ("regions", "bins"), "mask_as": "unobserved", "longest_span": 3, "span_start": 7}
-    masking = masking_of(CorruptionConfig(**choices), with_regions(trials))
+    masking = masking_of(CorruptionConfig(**choices), {"": with_regions(trials)})
     np.testing.assert_array_equal(masking.region, [1, 0, 0, 1])
     assert (masking.regions, masking.kinds, masking.token) == (2, ("regions", "bins"), "unobserved")
     assert (masking.longest_span, masking.span_start, masking.span_ramp) == (3, 7, 0)
     numbered = with_regions(trials, (4, 4, 9, 9), "probe")
     chosen = CorruptionConfig(masks=("within_region",), region="probe")
-    np.testing.assert_array_equal(masking_of(chosen, numbered).region, [0, 0, 1, 1])
+    np.testing.assert_array_equal(masking_of(chosen, {"": numbered}).region, [0, 0, 1, 1])
 
 
 def test_masks_that_need_no_region_take_trials_without(trials):
-    masking = masking_of(CorruptionConfig(masks=("bins", "neurons")), trials)
+    masking = masking_of(CorruptionConfig(masks=("bins", "neurons")), {"": trials})
     np.testing.assert_array_equal(masking.region, np.zeros(4))
     assert masking.regions == 1
 
 
 def test_there_are_masks_where_the_recipe_or_its_search_asks_for_them(recipe, trials):
-    assert concealed(recipe, trials).masking is None
+    assert concealed(recipe, {"": trials}).masking is None
     asks = recipe._replace(corruption=CorruptionConfig(mask_rate=0.2, masks=("entries",)))
-    assert concealed(asks, trials).masking.kinds == ("entries",)
+    assert concealed(asks, {"": trials}).masking.kinds == ("entries",)
     moving = recipe._replace(search=Search(space={"corruption.mask_rate": Range(low=0.1, high=0.4)}))
-    assert concealed(moving, trials).masking.kinds == ("bins",)
+    assert concealed(moving, {"": trials}).masking.kinds == ("bins",)
 
 
 @pytest.mark.parametrize("kind", ["regions", "within_region"])

@@ -12,7 +12,8 @@ import pytest
 
 import undertow as ut
 from undertow.cli import main
-from undertow.experiments.fitted import Fitted, Session
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.run_folder import Session
 from undertow.experiments.recipe import Recipe
 from undertow.models.base import DataSummary, Streaming
 from undertow.models.lfads import LFADS

@@ -18,6 +18,7 @@
 At inference `conceal` applies step 2 alone.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
@@ -66,6 +67,20 @@ class Corruption(eqx.Module):
     forward: Bool[Array, " time"]
     masking: Masking | None = None
     moves_spikes: bool = eqx.field(static=True, kw_only=True)
+
+    def for_neurons(self, neurons: Int[Array, " column"] | None) -> "Corruption":
+        """The same for a trial whose columns are these of all neurons; -1 is an empty column, None is all in their order."""
+        if neurons is None:
+            return self
+        rows = jnp.where(neurons < 0, self.held_out.shape[0], neurons)
+
+        def gathered(flags: Array) -> Array:
+            return jnp.take(flags, rows, mode="fill", fill_value=0)
+
+        masking = self.masking
+        if masking is not None:
+            masking = dataclasses.replace(masking, region=gathered(masking.region))
+        return dataclasses.replace(self, held_out=gathered(self.held_out), masking=masking)
 
     def at(self, rates: CorruptionRates, update: Array) -> CorruptionRates:
         """The rates at one update of training: spans of masks appear along a ramp."""

@@ -25,7 +25,8 @@ from undertow.experiments.analysis_drawing import drawn
 from undertow.experiments.analysis_subject import Subject, is_own, subject_of
 from undertow.experiments.analysis_truth import Truth, truth_beside
 from undertow.experiments.dimension_scores import LEAST_SHARE
-from undertow.experiments.fitted import Fitted, open_run
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.opening_runs import open_session
 from undertow.models.base import LatentDynamics
 from undertow.vocabulary import UndertowError, closest
 
@@ -85,7 +86,7 @@ def analyze(
     """
     if inputs not in INPUTS:
         raise UndertowError(f"The inputs can't be '{inputs}'; {closest(inputs, INPUTS)}")
-    fitted = run if isinstance(run, Fitted) else open_run(run)
+    fitted = run if isinstance(run, Fitted) else open_session(run)
     dynamics = dynamics_of(fitted)
     search = FixedPointSearch(starts=starts)
     given = Path(trials) if isinstance(trials, str) else trials

@@ -8,8 +8,8 @@ import xarray as xr
 
 from undertow.data import store
 from undertow.experiments.fitted import Fitted
-from undertow.experiments.fitting import fingerprint
 from undertow.experiments.inference import for_session
+from undertow.experiments.material import fingerprint
 from undertow.vocabulary import UndertowError
 
 

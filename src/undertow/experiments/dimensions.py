@@ -13,18 +13,11 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from undertow.data import store
-from undertow.data.batches import training_arrays
 from undertow.experiments import recipe as recipes
 from undertow.experiments.dimension_record import record
 from undertow.experiments.dimension_scores import measure
-from undertow.experiments.fitting import (
-    check_support,
-    concealed,
-    environment,
-    fingerprint,
-    fit,
-    prepare,
-)
+from undertow.experiments.fitting import environment, fit, prepare
+from undertow.experiments.material import fingerprint, material
 from undertow.experiments.pipeline import remember_source
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import EVERY_MODEL, Recipe
@@ -137,8 +130,8 @@ def _check(recipe: Recipe, trials: xr.Dataset) -> None:
             f"Sizes are compared over validation trials, but of {trials.sizes['trial']} trials {valid} "
             f"{'is' if valid == 1 else 'are'} for validation; assign at least two, for example with --valid 0.2."
         )
-    check_support(recipe.model.observation, trials)
-    loop.check(recipe.choices, concealed(recipe, trials), training_arrays(trials)[0])
+    given = material(recipe, trials)
+    loop.check(recipe.choices, given.corruption, given.data[0], given.opening)
 
 
 def _stored(trials: xr.Dataset, folder: Path) -> Path:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from undertow.components.observations import OBSERVATIONS
-from undertow.experiments.fitted import Fitted, open_run
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.opening_runs import open_session
 from undertow.streaming.bins import StreamFacts
 from undertow.streaming.export import Exported, write
 from undertow.vocabulary import UndertowError
@@ -19,7 +20,7 @@ def export(run: str | Path | Fitted, path: str | Path) -> Exported:
     Raises:
         UndertowError: an ensemble, a model that is not causal, a path that can't be, or `undertow[onnx]` is not installed.
     """
-    fitted = run if isinstance(run, Fitted) else open_run(run)
+    fitted = run if isinstance(run, Fitted) else open_session(run)
     if fitted.others:
         raise UndertowError(
             f"'{fitted.folder}' is an ensemble of {len(fitted.models)} models, but a step is that of one; search again with "

@@ -1,54 +1,19 @@
 """A fitted model and the folder it lives in: everything needed to use it again, next year too."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import numpy as np
 import xarray as xr
 
-from undertow import files
 from undertow.components.observations import OBSERVATIONS
-from undertow.experiments import behaviour, inference
-from undertow.experiments.conditions import conditions_of
-from undertow.experiments.recipe import Recipe, from_document
-from undertow.models.base import DataSummary, Model
+from undertow.experiments import behaviour, inference, run_folder
+from undertow.experiments.recipe import Recipe
+from undertow.experiments.run_folder import Session
+from undertow.models.base import Model
 from undertow.streaming.decoder import LinearDecoder
 from undertow.streaming.stream import Stream, StreamFacts
-from undertow.training import checkpoint
-from undertow.vocabulary import UndertowError
-
-SCHEMA = "undertow-run-1"
-
-
-@dataclass(frozen=True)
-class Session:
-    """What a model knows of the recording that it was fitted to."""
-
-    name: str
-    bin_width: float
-    neurons: list
-    held_out: list[bool]
-    inputs: int
-    bins: int = 0
-    conditions: tuple[str, ...] | list[str] = ()
-
-    @classmethod
-    def of(cls, trials: xr.Dataset) -> "Session":
-        """The session of these trials."""
-        return cls(
-            name=str(trials.attrs.get("session", "session")),
-            bin_width=float(trials.attrs["bin_width"]),
-            neurons=trials.neuron.values.tolist(),
-            held_out=trials.held_out.values.tolist(),
-            inputs=int(trials.sizes.get("input", 0)),
-            bins=int(trials.sizes["time"]),
-            conditions=conditions_of(trials),
-        )
 
 
 @dataclass(frozen=True)
@@ -149,62 +114,5 @@ class Fitted:
 
     def save(self) -> None:
         """Write the weights and what they need to be read again."""
-        checkpoint.write(self.folder / "model.safetensors", self.model, facts={"schema": SCHEMA})
-        for place, (_, model) in enumerate(self.others):
-            checkpoint.write(_place_of(self.folder, place), model, facts={"schema": SCHEMA})
-        facts = {
-            "schema": SCHEMA,
-            "recipe": self.recipe.document(),
-            "session": self.session.__dict__,
-            "outcome": self.outcome,
-            "others": [recipe.document() for recipe, _ in self.others],
-        }
-        files.write_bytes(self.folder / "config.json", json.dumps(facts, indent=1).encode())
-
-
-def open_run(folder: str | Path) -> Fitted:
-    """The fitted model in a run's folder.
-
-    Raises:
-        UndertowError: no such folder, an unfinished run, or files of another version.
-    """
-    folder = Path(folder)
-    if not (folder / "config.json").exists():
-        state = (
-            "is not finished; repeat the command that began it"
-            if (folder / "recipe.toml").exists()
-            else "holds no run"
-        )
-        raise UndertowError(
-            f"The folder '{folder}' {state if folder.is_dir() else 'does not exist; check the path'}."
-        )
-    try:
-        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        session, document, outcome = Session(**facts["session"]), facts["recipe"], facts["outcome"]
-        others = [from_document(other) for other in facts.get("others", [])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UndertowError(
-            f"'{folder / 'config.json'}' can't be read ({error}); fit the run again."
-        ) from error
-    recipe = from_document(document)
-    model, _ = checkpoint.read(folder / "model.safetensors", _frame(recipe, session))
-    members = tuple(
-        (other, checkpoint.read(_place_of(folder, place), _frame(other, session))[0])
-        for place, other in enumerate(others)
-    )
-    return Fitted(folder, recipe, model, session, outcome, members)
-
-
-def _place_of(folder: Path, place: int) -> Path:
-    """The weights of an ensemble's second and further models."""
-    return folder / f"model-{place + 2}.safetensors"
-
-
-def _frame(recipe: Recipe, session: Session) -> Model:
-    """The model with shapes in place of arrays."""
-    neurons = len(session.neurons)
-    ones = np.ones(neurons, np.float32)
-    summary = DataSummary(
-        neurons, session.inputs, ones, ones, session.bins, len(session.conditions), session.bin_width
-    )
-    return eqx.filter_eval_shape(lambda: recipe.model.build(summary, key=jax.random.key(0)))
+        stored = run_folder.Stored(self.recipe, self.model, (self.session,), self.outcome, self.others)
+        run_folder.save(self.folder, stored)

@@ -1,88 +1,156 @@
 """From a recipe and trials to a fitted model in a folder of its own; the same call goes on with a run that was interrupted."""
 
-import hashlib
 import json
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from undertow.components.corruption import Corruption
-from undertow.components.masking import Masking
-from undertow.components.observations import OBSERVATIONS, SUPPORTS
-from undertow.data.batches import TrialArrays, training_arrays
+from undertow.data.batches import TrialArrays
+from undertow.experiments import looks
 from undertow.experiments import recipe as recipes
 from undertow.experiments.conditions import conditions_of, numbers_of
-from undertow.experiments.fitted import Fitted, Session, open_run
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.fitted_sessions import FittedSessions
+from undertow.experiments.material import Material, given_sessions, material, refuse_direct
+from undertow.experiments.opening_runs import open_run
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe
+from undertow.experiments.run_folder import Session
+from undertow.experiments.starting import recipe_of_run
 from undertow.files import write_bytes
-from undertow.models.base import DirectConfig, FitData, ModelConfig
+from undertow.models.base import DirectConfig, FitData, Model, ModelConfig
 from undertow.training import loop
-from undertow.training.hyperparameters import CorruptionConfig, masked_as
-from undertow.vocabulary import UndertowError, check_trials
+from undertow.training.opening import Start
+from undertow.vocabulary import UndertowError
 
 PACKAGES = ("undertow", "jax", "equinox", "optax", "numpy", "xarray")
 
 
 def fit(
     model: ModelConfig | Recipe,
-    trials: xr.Dataset,
+    trials: xr.Dataset | Mapping[str, xr.Dataset],
     *,
     out: str | Path,
     quiet: bool = False,
     listen: Callable[[loop.Progress], None] | None = None,
     **sections: Any,
-) -> Fitted:
+) -> Fitted | FittedSessions:
     """Fit a model to trials, or go on with the run in `out` if it was interrupted.
 
     Args:
         model: a model's choices, such as `LFADS(factors=20)`, or a whole recipe.
-        trials: with training and validation trials.
+        trials: with training and validation trials; or those of several sessions by name, which then share the model and have
+            read-ins and read-outs of their own.
         out: the run's folder.
         quiet: show no progress.
         listen: called after each epoch, in place of the progress that is shown otherwise.
-        **sections: `training`, `optimiser`, `objective`, `corruption`, `inference` configurations and `seed`, in place of the
+        **sections: `training`, `optimiser`, `objective`, `corruption`, `inference`, `start` configurations and `seed`, in place of the
             recipe's.
 
     Returns:
-        The fitted model with the weights of the best epoch.
+        The fitted model with the weights of the best epoch; of several sessions a `FittedSessions`.
 
     Raises:
         UndertowError: trials that the model cannot explain, choices that contradict each other, a folder that holds another run
             or can't be written.
     """
     recipe = (model if isinstance(model, Recipe) else recipes.of(model))._replace(**sections, search=None)
-    trials, folder = check_trials(trials), Path(out)
-    check_support(recipe.model.observation, trials)
-    data, corruption = training_arrays(trials), concealed(recipe, trials)
-    loop.check(recipe.choices, corruption, data[0])
-    provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
-    if prepare(folder, recipe, provenance):
+    folder = Path(out)
+    refuse_direct(recipe, given_sessions(trials))
+    given = material(recipe, trials)
+    recipe = given.recipe
+    loop.check(recipe.choices, given.corruption, given.data[0], given.opening)
+    if prepare(folder, recipe, provenance_of(given)):
         return open_run(folder)
     if isinstance(recipe.model, DirectConfig):
-        fitted = _fitted_directly(recipe, trials, data[0], folder, quiet=quiet)
+        fitted = _fitted_directly(recipe, given.trials, given.data[0], folder, quiet=quiet)
         fitted.save()
         return fitted
     with Listener(is_quiet=quiet).training() as shown:
         if loop.is_begun(folder):
             shown.say(f"Going on with the run in {folder}.")
+        for note in given.beginning.notes:
+            shown.say(note)
         result = loop.fit(
-            recipe.choices, data, corruption, folder, seed=recipe.seed, listen=listen or shown.listen
+            recipe.choices,
+            given.data,
+            given.corruption,
+            folder,
+            seed=recipe.seed,
+            listen=listen or shown.listen,
+            opening=given.opening,
         )
-    fitted = Fitted(folder, recipe, result.state.best_model, Session.of(trials), _outcome(folder, result))
+    fitted = fitted_to(given, folder, result.state.best_model, _outcome(folder, result))
     fitted.save()
     return fitted
+
+
+def adapt(
+    run: str | Path,
+    trials: xr.Dataset | Mapping[str, xr.Dataset],
+    *,
+    out: str | Path,
+    train: Sequence[str] = (),
+    new_session: bool = False,
+    quiet: bool = False,
+    **sections: Any,
+) -> Fitted | FittedSessions:
+    """Go on from a fitted run with other trials: sparse ones after dense ones, a new day, a session with other neurons.
+
+    Args:
+        run: the folder of the run whose weights training begins with; its recipe holds, too, where `sections` say nothing else.
+        trials: of the run's neurons; with `new_session` of any neurons, in bins of the same width.
+        out: the folder of the run that begins here.
+        train: parts of the model that train, such as ("read_in", "readout"); all by default, or with `new_session` these two.
+        new_session: only what all sessions share is taken from the run; read-in and read-out begin from chance.
+        quiet: show no progress.
+        **sections: as in `fit`.
+
+    Raises:
+        UndertowError: as `fit`; and a run that does not fit these trials.
+    """
+    start = Start(run=str(run), train=tuple(train), new_session=new_session)
+    recipe = recipe_of_run(start)._replace(start=start)
+    return fit(recipe, trials, out=out, quiet=quiet, **sections)
+
+
+def fitted_to(
+    given: Material,
+    folder: Path,
+    model: Model,
+    outcome: dict[str, Any],
+    recipe: Recipe | None = None,
+    others: tuple[tuple[Recipe, Model], ...] = (),
+) -> Fitted | FittedSessions:
+    """What a fit to this material ends with; `recipe` in place of the material's."""
+    sessions = tuple(Session.of(trials) for trials in given.sessions.values())
+    recipe = recipe or given.recipe
+    if len(sessions) == 1:
+        return Fitted(folder, recipe, model, sessions[0], outcome, others)
+    return FittedSessions(folder, recipe, model, sessions, outcome, others)
+
+
+def provenance_of(given: Material) -> dict[str, Any]:
+    """What a run writes down of where it comes from before it begins."""
+    began = {}
+    if given.recipe.start.run:
+        began = {"began_with": looks.fingerprint_of_files(Path(given.recipe.start.run))}
+    return {
+        "seed": given.recipe.seed,
+        "trials_fingerprint": given.fingerprint,
+        **began,
+        **environment(),
+    }
 
 
 def _fitted_directly(
@@ -108,16 +176,6 @@ def _fitted_directly(
     return Fitted(folder, recipe._replace(model=config), model, session, outcome)
 
 
-def fingerprint(trials: xr.Dataset) -> str:
-    """A short name for exactly these data: counts, inputs, splits and what is held out."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name in ("counts", "inputs", "held_out", "forward"):
-        if name in trials.variables:
-            digest.update(np.ascontiguousarray(trials[name].values).tobytes())
-    digest.update("".join(trials.split.values.astype(str)).encode())
-    return digest.hexdigest()
-
-
 def environment() -> dict[str, Any]:
     """Versions, device, command and time: what a reader needs to repeat the run."""
     versions = {}
@@ -135,62 +193,6 @@ def environment() -> dict[str, Any]:
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def check_support(observation: str, trials: xr.Dataset) -> None:
-    """Raise an `UndertowError` that names the first count which the observation model cannot explain."""
-    words, is_inside = SUPPORTS[OBSERVATIONS[observation](1).support]
-    for trial in range(trials.sizes["trial"]):
-        counts = trials.counts[trial].values
-        is_outside = np.isfinite(counts) & ~is_inside(np.where(np.isfinite(counts), counts, 1.0))
-        if is_outside.any():
-            time, neuron = np.argwhere(is_outside)[0]
-            raise UndertowError(
-                f"Trial {trial}, bin {time}, neuron {trials.neuron.values[neuron]} holds {counts[time, neuron]:g}, but the "
-                f"observation '{observation}' explains {words} only; mend the counts or choose another observation with --set "
-                "MODEL.observation=..."
-            )
-
-
-def concealed(recipe: Recipe, trials: xr.Dataset) -> Corruption:
-    """What training conceals and corrupts in these trials: what the recipe asks for, or what its search moves."""
-    moving = recipe.search.space if recipe.search is not None else {}
-    kinds = tuple(dict.fromkeys((*recipe.corruption.masks, *moving.get("corruption.masks", ()))))
-
-    def is_on(name: str) -> bool:
-        return getattr(recipe.corruption, name) > 0 or f"corruption.{name}" in moving
-
-    corruption = recipe.corruption.model_copy(update={"masks": kinds})
-    return Corruption(
-        jnp.asarray(trials.held_out.values),
-        jnp.asarray(trials.forward.values),
-        masking_of(corruption, trials) if is_on("mask_rate") else None,
-        moves_spikes=is_on("jitter") or is_on("shift"),
-    )
-
-
-def masking_of(corruption: CorruptionConfig, trials: xr.Dataset) -> Masking:
-    """The masks of these choices, with the regions of the trials' neurons where they need them.
-
-    Raises:
-        UndertowError: masks by region where the trials name no regions, or one only.
-    """
-    asks, column = [kind for kind in corruption.masks if "region" in kind], corruption.region
-    plain = Masking(jnp.zeros(trials.sizes["neuron"], jnp.int32), 1, corruption.masks)
-    if not asks:
-        return masked_as(corruption, plain)
-    if column not in trials.coords or trials[column].dims != ("neuron",):
-        known = [str(name) for name, of in trials.coords.items() if of.dims == ("neuron",)]
-        raise UndertowError(
-            f"The masks '{asks[0]}' need each neuron's region, but these trials have no unit column '{column}' "
-            f"(corruption.region); they have {', '.join(known)}."
-        )
-    names, region = np.unique(trials[column].values.astype(str), return_inverse=True)
-    if len(names) < 2:
-        raise UndertowError(
-            f"The masks '{asks[0]}' hide one region at a time, but all neurons lie in '{names[0]}'; take other corruption.masks."
-        )
-    return masked_as(corruption, Masking(jnp.asarray(region, jnp.int32), len(names), corruption.masks))
 
 
 def prepare(folder: Path, recipe: Recipe, provenance: dict[str, Any]) -> bool:

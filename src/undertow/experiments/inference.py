@@ -19,7 +19,7 @@ from undertow.models.base import Model
 from undertow.vocabulary import ESTIMATE_SCHEMA, ESTIMATE_VARIABLES, UndertowError, check_trials
 
 if TYPE_CHECKING:
-    from undertow.experiments.fitted import Session
+    from undertow.experiments.run_folder import Session
 
 CHUNK_ENTRIES = 2_000_000  # counts in a chunk of trials
 CHUNK_BINS = 16_384  # bins in a chunk: each takes a few kilobytes of states, however few neurons there are

@@ -30,6 +30,7 @@ from undertow.search.settings import Search
 from undertow.training.hyperparameters import CorruptionConfig
 from undertow.training.loop import Choices, Training
 from undertow.training.objective import Objective
+from undertow.training.opening import Start
 from undertow.training.optimiser import Optimiser
 from undertow.vocabulary import UndertowError, closest
 
@@ -47,7 +48,7 @@ class Inference(Configuration):
 
 SECTIONS = {
     configuration.section: configuration
-    for configuration in (Training, Optimiser, Objective, CorruptionConfig, Inference)
+    for configuration in (Training, Optimiser, Objective, CorruptionConfig, Inference, Start)
 }
 
 
@@ -60,13 +61,16 @@ class Recipe(NamedTuple):
     objective: Objective = Objective()
     corruption: CorruptionConfig = CorruptionConfig()
     inference: Inference = Inference()
+    start: Start = Start()
     seed: int = 0
     search: Search | None = None
 
     @property
     def choices(self) -> Choices:
         """What training needs to know of it."""
-        return Choices(self.model, self.training, self.optimiser, self.objective, self.corruption)
+        return Choices(
+            self.model, self.training, self.optimiser, self.objective, self.corruption, self.start
+        )
 
     def document(self) -> dict[str, Any]:
         """Plain nested values, defaults included; the section `search` where there is one."""

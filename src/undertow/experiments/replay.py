@@ -19,7 +19,7 @@ from undertow.streaming.stream import Stream
 from undertow.vocabulary import ESTIMATE_VARIABLES, check_trials
 
 if TYPE_CHECKING:
-    from undertow.experiments.fitted import Session
+    from undertow.experiments.run_folder import Session
 
 AXES = {**ESTIMATE_VARIABLES, "behaviour": ("trial", "time", "behaviour_channel")}
 

@@ -1,18 +1,20 @@
 """From a recipe and trials to the best model of a population: AutoLFADS, random search, a single fit; resumable like any run."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from undertow.components.corruption import Corruption
-from undertow.data.batches import TrialArrays, training_arrays
+from undertow.data.batches import TrialArrays
 from undertow.experiments import recipe as recipes
-from undertow.experiments.fitted import Fitted, Session, open_run
-from undertow.experiments.fitting import check_support, concealed, environment, fingerprint, prepare
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.fitted_sessions import FittedSessions
+from undertow.experiments.fitting import fitted_to, prepare, provenance_of
+from undertow.experiments.material import Material, concealed, material
+from undertow.experiments.opening_runs import open_run
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe, read
 from undertow.files import write_bytes
@@ -27,7 +29,7 @@ from undertow.search.settings import Search
 from undertow.search.space import resolve
 from undertow.search.timetable import for_members
 from undertow.training import journal, loop
-from undertow.vocabulary import UndertowError, check_trials
+from undertow.vocabulary import UndertowError
 
 SPEED = Path("state") / "speed.json"
 VALIDATION_SHARE = 0.4
@@ -42,7 +44,7 @@ PLAIN = (
 
 def search(
     model: ModelConfig | Recipe,
-    trials: xr.Dataset,
+    trials: xr.Dataset | Mapping[str, xr.Dataset],
     *,
     out: str | Path,
     quiet: bool = False,
@@ -51,7 +53,7 @@ def search(
     listen: Callable[[Progress], None] | None = None,
     listener: Listener | None = None,
     **sections: Any,
-) -> Fitted:
+) -> Fitted | FittedSessions:
     """Tune a model on trials by a population of members, or go on with the search in `out` if it was interrupted.
 
     Without further choices: population-based training of 20 members (AutoLFADS, Keshtkaran et al. 2022) over the model's space.
@@ -77,7 +79,7 @@ def search(
             or can't be written, or a search in which every member broke down.
     """
     recipe = (model if isinstance(model, Recipe) else recipes.of(model))._replace(**sections)
-    trials, folder = check_trials(trials), Path(out)
+    folder = Path(out)
     listener = listener or Listener(is_quiet=quiet)
     if isinstance(recipe.model, DirectConfig):
         name = recipe.model.section
@@ -85,18 +87,17 @@ def search(
             f"'{name}' tunes itself by cross-validation while it is fitted, so there is nothing to search for; use "
             f"undertow.fit, or `undertow fit {name}`."
         )
-    check_support(recipe.model.observation, trials)
-    data = training_arrays(trials)
-    recipe = settled(recipe, data)
-    setup = _setup(recipe, trials, data)
-    loop.check(recipe.choices, setup.corruption, data[0])
+    given = material(recipe, trials)
+    recipe = settled(given.recipe, given.data)
+    given = given._replace(recipe=recipe, corruption=concealed(recipe, given.sessions))
+    setup = _setup(given)
+    loop.check(recipe.choices, setup.corruption, setup.data[0], setup.opening)
     groups_of(
         setup.search, setup.choices, setup.space, seed=setup.seed
     )  # finds contradictions before anything is written
     speed = _speed(folder, setup)
     recipe, setup = _with_at_once(folder, recipe, setup, speed)
-    provenance = {"seed": recipe.seed, "trials_fingerprint": fingerprint(trials), **environment()}
-    if prepare(folder, recipe, provenance):
+    if prepare(folder, recipe, provenance_of(given)):
         return open_run(folder)
     if loop.rewards_copying(recipe.choices, setup.corruption):
         listener.say(f"Warning: {PLAIN}")
@@ -112,7 +113,7 @@ def search(
             at_once=setup.search.at_once,
             listen=listen or shown.listen_to_search,
         )
-    fitted = _fitted(folder, recipe, trials, setup, outcome)
+    fitted = _fitted(folder, recipe, given, setup, outcome)
     fitted.save()
     return fitted
 
@@ -198,9 +199,17 @@ def _look_up(document: dict, key: str):
     return document
 
 
-def _setup(recipe: Recipe, trials: xr.Dataset, data: tuple[TrialArrays, TrialArrays]) -> Setup:
-    corruption: Corruption = concealed(recipe, trials)
-    return Setup(recipe.search, recipe.choices, recipe.search.space, corruption, data, recipe.seed)
+def _setup(given: Material) -> Setup:
+    recipe = given.recipe
+    return Setup(
+        recipe.search,
+        recipe.choices,
+        recipe.search.space,
+        given.corruption,
+        given.data,
+        recipe.seed,
+        given.opening,
+    )
 
 
 def _speed(folder: Path, setup: Setup) -> Speed:
@@ -211,7 +220,10 @@ def _speed(folder: Path, setup: Setup) -> Speed:
         seconds = {int(way): taken for way, taken in stored["seconds"].items()}
         return Speed(stored["at_once"], stored["update"], seconds)
     group = groups_of(setup.search, setup.choices, setup.space, seed=setup.seed)[0]
-    states = begin((group,), setup.space, setup.data[0], setup.timetable, seed=setup.seed).groups[0]
+    began = begin(
+        (group,), setup.space, setup.data[0], setup.timetable, seed=setup.seed, opening=setup.opening
+    )
+    states = began.groups[0]
     return probe(group.choices, setup.corruption, setup.data[0], states)
 
 
@@ -240,16 +252,15 @@ def _executor(ray: str | None, workers: int | None, listener: Listener) -> Calla
 
 
 def _fitted(
-    folder: Path, recipe: Recipe, trials: xr.Dataset, setup: Setup, outcome: searching.Outcome
-) -> Fitted:
+    folder: Path, recipe: Recipe, given: Material, setup: Setup, outcome: searching.Outcome
+) -> Fitted | FittedSessions:
     """The best model and, for an ensemble, those behind it: fewer where members ended with the same weights."""
     count = setup.search.ensemble
     best, *others = outcome.ranking[:count]
     recipes = [recipe._replace(**one.choices._asdict()) for one in (best, *others)]
     facts = _facts(setup, outcome, folder)
-    session = Session.of(trials)
     rest = tuple((own, one.model) for own, one in zip(recipes[1:], others, strict=True))
-    return Fitted(folder, recipes[0], best.model, session, facts, rest)
+    return fitted_to(given, folder, best.model, facts, recipes[0], rest)
 
 
 def _facts(setup: Setup, outcome: searching.Outcome, folder: Path) -> dict[str, Any]:

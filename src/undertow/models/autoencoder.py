@@ -31,6 +31,7 @@ from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import Posterior
+from undertow.components.read_in import ReadIn
 from undertow.components.readouts import FlowReadout, Readout, ReadoutKind
 from undertow.models.base import (
     DataSummary,
@@ -42,6 +43,10 @@ from undertow.models.base import (
     reconstruction,
     through_last,
 )
+from undertow.vocabulary import UndertowError
+
+SHARED_READ_IN = 20
+"""Features of a read-in that several sessions share, where no width was chosen."""
 
 
 class Autoencoder(DynamicsChoices, ModelConfig):
@@ -49,6 +54,12 @@ class Autoencoder(DynamicsChoices, ModelConfig):
 
     section: ClassVar[str] = "autoencoder"
     size: ClassVar[str | None] = "latents"
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "read_in": ("read_in",),
+        "encoder": ("start",),
+        "generator": ("generator",),
+        "readout": ("readout", "observation"),
+    }
     weights: ClassVar[dict[str, float]] = {"kl_initial_condition": 0.1, "generator_penalty": 0.0}
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "corruption": {"coordinated_dropout": 0.2},
@@ -66,6 +77,9 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     latents: int = Field(3, ge=1, description="Dimension of the latent state")
     dynamics: DynamicsKind = Field("ode", description="The law by which latents move from bin to bin")
     encoder: int = Field(64, ge=1, description="State of the encoder, each direction")
+    read_in: int = Field(
+        0, ge=0, description="Width of a linear map before the encoder; 0 for none (of several sessions: 20)"
+    )
     initial_segment: int = Field(
         0, ge=0, description="Bins that the initial condition is read from; 0 for the whole trial"
     )
@@ -90,6 +104,14 @@ class Autoencoder(DynamicsChoices, ModelConfig):
         """What training hands over at every step."""
         return {"dropout_rate": self.dropout_rate}
 
+    def for_sessions(self) -> "Autoencoder":
+        """With a read-in for each session, and a read-out that is linear."""
+        if self.readout != "linear":
+            raise UndertowError(
+                f"autoencoder.readout='{self.readout}' mixes all neurons and can't be shared by several sessions; take 'linear'."
+            )
+        return self if self.read_in else self.model_copy(update={"read_in": SHARED_READ_IN})
+
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> "AutoencoderModel":
         """The model at the start of training, for data of this shape."""
         return AutoencoderModel(self, data, key=key)
@@ -106,7 +128,16 @@ class Pass(NamedTuple):
 class AutoencoderModel(Model):
     """The model of this module's head."""
 
+    neuron_axes: ClassVar[dict[str, int]] = {
+        "read_in.kernel": 0,
+        "read_in.centre": 0,
+        "readout.kernel": 1,
+        "readout.bias": 0,
+        "observation": 0,
+    }
+
     config: Autoencoder = eqx.field(static=True)
+    read_in: ReadIn | None
     start: InitialCondition
     generator: GRU | Dynamics
     readout: Readout | FlowReadout
@@ -116,8 +147,14 @@ class AutoencoderModel(Model):
         encoder_key, start_key, generator_key, readout_key = jax.random.split(key, 4)
         unbounded = float("inf")
         self.config = config
+        read_in_key = jax.random.fold_in(encoder_key, 1)
+        self.read_in = (
+            ReadIn(jnp.asarray(data.mean), config.read_in, fan_in=data.fan_in, key=read_in_key)
+            if config.read_in
+            else None
+        )
         encoder = Encoder(
-            data.neurons,
+            config.read_in or data.neurons,
             config.encoder,
             is_causal=config.causal,
             limit=unbounded,
@@ -202,7 +239,7 @@ class AutoencoderModel(Model):
 
     def _begin(self, first: Array, known: Array) -> tuple[Array, dict[str, Array]]:
         """The initial condition from the first bins, and the latents over them."""
-        before = self.start.opened(jnp.where(jnp.isfinite(first), first, 0.0))
+        before = self.start.opened(self._features(first))
         return jax.lax.scan(lambda before, bins: self._advance(before, *bins), before, (first, known))
 
     def _advance(
@@ -222,13 +259,19 @@ class AutoencoderModel(Model):
         """One pass over one trial; without a dropout rate nothing is dropped, without a key nothing is sampled either."""
         sample_key, dropout_key, state_key = [None] * 3 if key is None else jax.random.split(key, 3)
         is_seen = through_last(jnp.isfinite(seen))
-        counts = jnp.where(jnp.isfinite(seen), seen, 0.0)
-        start = self.start.posterior(counts, is_seen, dropout_rate, keys=InitialKeys(sample_key, dropout_key))
+        features = self._features(seen)
+        start = self.start.posterior(
+            features, is_seen, dropout_rate, keys=InitialKeys(sample_key, dropout_key)
+        )
         initial = start.sample[0]
         if dropout_rate is not None:
             initial = initial * dropout_mask(dropout_rate, initial.shape, key=state_key)
         latents = self.generator.run(initial, self._drive(inputs), backward=self.config.backward)
         return Pass(self.readout(latents), latents, start)
+
+    def _features(self, seen: Float[Array, "time neuron"]) -> Float[Array, "time feature"]:
+        """What the encoder reads."""
+        return jnp.where(jnp.isfinite(seen), seen, 0.0) if self.read_in is None else self.read_in(seen)
 
     def _drive(self, inputs: Float[Array, "time input"]) -> Float[Array, "time drive"]:
         return self.generator.project(jnp.where(jnp.isfinite(inputs), inputs, 0.0))

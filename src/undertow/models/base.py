@@ -22,7 +22,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 from pydantic import Field, model_validator
 
 from undertow.components.configuration import Configuration
@@ -32,7 +32,10 @@ from undertow.vocabulary import UndertowError
 
 
 class DataSummary(NamedTuple):
-    """What a model must know of the data to take its shape and its start: from the training trials alone."""
+    """What a model must know of the data to take its shape and its start: from the training trials alone.
+
+    `seen` is the number of neurons that one trial has, where several sessions with neurons of their own share the model; 0 for all.
+    """
 
     neurons: int
     inputs: int
@@ -41,6 +44,12 @@ class DataSummary(NamedTuple):
     bins: int = 0
     conditions: int = 0
     bin_width: float = 1.0
+    seen: int = 0
+
+    @property
+    def fan_in(self) -> int:
+        """How many neurons feed a map from neurons at a time."""
+        return self.seen or self.neurons
 
 
 class FitData(NamedTuple):
@@ -97,11 +106,29 @@ class Model(eqx.Module):
     """The interface; see the module.
 
     `is_sampled` tells whether two estimates with different keys differ; `needs_conditions` that a last column of `inputs` shall
-    hold the number of the trial's condition (-1 where it is not known).
+    hold the number of the trial's condition (-1 where it is not known). `neuron_axes` names the leaves that have one row for
+    each neuron, by the beginning of their paths, and which of their axes that is.
     """
 
     is_sampled: ClassVar[bool] = True
     needs_conditions: ClassVar[bool] = False
+    neuron_axes: ClassVar[dict[str, int]] = {}
+
+    def for_neurons(self, neurons: Int[Array, " column"]) -> "Model":
+        """The same model for a trial whose columns are these of its neurons; zeros stand in the rows of empty columns (-1).
+
+        What the sessions share stays as it is, so under `jax.vmap` over trials of several sessions only rows are gathered.
+        """
+
+        def gathered(path, leaf):
+            axis = axis_of_neurons(self.neuron_axes, path)
+            if axis is None or not eqx.is_array(leaf):
+                return leaf
+            beyond = leaf.shape[axis]  # -1 would be the last row
+            rows = jnp.where(neurons < 0, beyond, neurons)
+            return jnp.take(leaf, rows, axis=axis, mode="fill", fill_value=0)
+
+        return jax.tree_util.tree_map_with_path(gathered, self)
 
     @abstractmethod
     def terms(
@@ -210,13 +237,26 @@ class ModelConfig(Configuration):
     `section` is its name on the command line, `weights` are the defaults of its terms, `space` the numbers that a search moves
     unless it is told otherwise, by their keys in a recipe. `defaults` are what the other sections of a recipe take for this model
     in place of their own defaults. `size` names the field that holds the dimension of the latent space, where a model has one.
+    `parts` names the groups of leaves that may train while others rest, each by the beginnings of their paths; "read_in" and
+    "readout" among them are what a session has of its own.
     """
 
     weights: ClassVar[dict[str, float]]
     space: ClassVar[dict[str, Range]]
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}
     size: ClassVar[str | None] = None
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     observation: str
+
+    def for_sessions(self) -> "ModelConfig":
+        """These choices as they can be shared by several sessions: with a read-in for each.
+
+        Raises:
+            UndertowError: a model, or choices, that cannot be shared.
+        """
+        raise UndertowError(
+            f"'{self.section}' can't be shared by several sessions; fit lfads, autoencoder or ndt, or each session by itself."
+        )
 
     @abstractmethod
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> Model:
@@ -252,6 +292,25 @@ class DirectConfig(ModelConfig):
     def settings(self) -> dict[str, float]:
         """None."""
         return {}
+
+
+def axis_of_neurons(neuron_axes: dict[str, int], path) -> int | None:
+    """The axis of a leaf at this path (of JAX's keys) that counts neurons, or None if it has none."""
+    name = name_of_leaf(path)
+    for beginning, axis in neuron_axes.items():
+        if lies_below(name, beginning):
+            return axis
+    return None
+
+
+def name_of_leaf(path) -> str:
+    """A leaf's path in its model, as files and recipes write it: "start.encoder.forward.bias"."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def lies_below(name: str, beginning: str) -> bool:
+    """Whether a leaf's name is this one or begins with it."""
+    return name == beginning or name.startswith(f"{beginning}.")
 
 
 def reconstruction(

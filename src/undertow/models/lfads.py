@@ -38,6 +38,7 @@ from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import NoPrior, Posterior, PriorKind
+from undertow.components.read_in import ReadIn
 from undertow.components.readouts import Readout
 from undertow.models.base import (
     DataSummary,
@@ -61,6 +62,13 @@ class LFADS(DynamicsChoices, ModelConfig):
 
     section: ClassVar[str] = "lfads"
     size: ClassVar[str | None] = "factors"
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "read_in": ("read_in",),
+        "encoder": ("start",),
+        "controller": ("controller",),
+        "generator": ("to_generator", "generator", "factors_kernel"),
+        "readout": ("readout", "observation"),
+    }
     weights: ClassVar[dict[str, float]] = {
         "kl_initial_condition": 0.1,
         "kl_inputs": 0.1,
@@ -100,7 +108,9 @@ class LFADS(DynamicsChoices, ModelConfig):
     initial_condition_prior: Literal["gaussian", "student_t", "none"] = "gaussian"
     input_prior: PriorKind = "autoregressive"
     observation: ObservationKind = "poisson"
-    read_in: int = Field(0, ge=0, description="Width of a linear map before the encoders; 0 for none")
+    read_in: int = Field(
+        0, ge=0, description="Width of a linear map before the encoders; 0 for none (of several sessions: as many as factors)"
+    )
     log_counts: bool = Field(default=False, description="Encoders see log(1 + counts)")
     known_inputs_to: Literal["generator", "encoders", "both"] = "generator"
     dropout_rate: float = Field(
@@ -112,6 +122,10 @@ class LFADS(DynamicsChoices, ModelConfig):
     def settings(self) -> dict[str, float]:
         """What training hands over at every step."""
         return {"dropout_rate": self.dropout_rate}
+
+    def for_sessions(self) -> "LFADS":
+        """With a read-in for each session, as wide as there are factors where no width was chosen."""
+        return self if self.read_in else self.model_copy(update={"read_in": self.factors})
 
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> "LFADSModel":
         """LFADS at the start of training, for data of this shape."""
@@ -131,8 +145,16 @@ class Pass(NamedTuple):
 class LFADSModel(Model):
     """The model of this module's head."""
 
+    neuron_axes: ClassVar[dict[str, int]] = {
+        "read_in.kernel": 0,
+        "read_in.centre": 0,
+        "readout.kernel": 1,
+        "readout.bias": 0,
+        "observation": 0,
+    }
+
     config: LFADS = eqx.field(static=True)
-    read_in: Linear | None
+    read_in: ReadIn | None
     start: InitialCondition
     to_generator: Linear
     generator: GRU | Dynamics
@@ -147,7 +169,12 @@ class LFADSModel(Model):
         known_to_generator = data.inputs if config.known_inputs_to != "encoders" else 0
         encoder_inputs = (config.read_in or data.neurons) + known_to_encoders
         self.config = config
-        self.read_in = Linear(data.neurons, config.read_in, key=keys[0]) if config.read_in else None
+        centre = jnp.log1p(data.mean) if config.log_counts else data.mean
+        self.read_in = (
+            ReadIn(jnp.asarray(centre), config.read_in, fan_in=data.fan_in, key=keys[0])
+            if config.read_in
+            else None
+        )
         shared = {
             "is_causal": config.causal,
             "limit": config.state_limit,
@@ -304,9 +331,10 @@ class LFADSModel(Model):
 
     def _prepare(self, seen: Array, inputs: Array) -> tuple[Array, Array]:
         """What the encoders read, and the known inputs' share of the generator's gates."""
-        counts = jnp.where(jnp.isfinite(seen), seen, 0.0)
-        counts = jnp.log1p(jnp.maximum(counts, 0.0)) if self.config.log_counts else counts
-        features = counts if self.read_in is None else self.read_in(counts)
+        counts = jnp.log1p(jnp.maximum(seen, 0.0)) if self.config.log_counts else seen
+        features = (
+            jnp.where(jnp.isfinite(counts), counts, 0.0) if self.read_in is None else self.read_in(counts)
+        )
         known = jnp.where(jnp.isfinite(inputs), inputs, 0.0)
         if self.config.known_inputs_to != "generator":
             features = jnp.concatenate([features, known], axis=-1)

@@ -38,7 +38,7 @@ from undertow.components.attention import (
     turns,
 )
 from undertow.components.corruption import Corrupted, hashed_dropout
-from undertow.components.embeddings import EMBEDDINGS, Embedding, EmbeddingKind
+from undertow.components.embeddings import EMBEDDINGS, Embedding, EmbeddingKind, LinearEmbedding
 from undertow.components.linear import Linear
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.readouts import Readout
@@ -63,6 +63,12 @@ class NDT(ModelConfig):
     """The choices of the Neural Data Transformer; sizes are numbers of units, contexts numbers of bins."""
 
     section: ClassVar[str] = "ndt"
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "read_in": ("embedding",),
+        "layers": ("known", "place", "layers", "norm"),
+        "factors": ("to_factors",),
+        "readout": ("readout", "observation"),
+    }
     weights: ClassVar[dict[str, float]] = {}
     defaults: ClassVar[dict[str, dict]] = {
         "optimiser": {
@@ -129,6 +135,15 @@ class NDT(ModelConfig):
         """What training hands over at every step."""
         return {name: getattr(self, name) for name in Dropout._fields}
 
+    def for_sessions(self) -> "NDT":
+        """With a linear embedding, whose rows are each session's read-in."""
+        if self.embedding != "linear" or self.spatial:
+            raise UndertowError(
+                f"ndt.embedding='{self.embedding}' with ndt.spatial={str(self.spatial).lower()} gives every neuron a place of its "
+                "own and can't be shared by several sessions; set ndt.embedding=linear and ndt.spatial=false."
+            )
+        return self
+
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> "NDTModel":
         """The transformer at the start of training, for data of this shape."""
         return NDTModel(self, data, key=key)
@@ -150,6 +165,12 @@ class Pass(NamedTuple):
     latents: Float[Array, "time latent"]
 
 
+def _as_fed(embedding: LinearEmbedding, data: DataSummary) -> LinearEmbedding:
+    """The embedding of several sessions, scaled for the neurons that one trial has, not for all."""
+    scale = (data.neurons / data.fan_in) ** 0.5
+    return eqx.tree_at(lambda one: one.kernel, embedding, embedding.kernel * scale)
+
+
 class StreamState(NamedTuple):
     """What passes from bin to bin: when the next bin is, and each layer's cache."""
 
@@ -161,6 +182,13 @@ class NDTModel(Model):
     """The model of this module's head."""
 
     is_sampled: ClassVar[bool] = False
+    neuron_axes: ClassVar[dict[str, int]] = {
+        "embedding.kernel": 0,
+        "embedding.unobserved": 0,
+        "readout.kernel": 1,
+        "readout.bias": 0,
+        "observation": 0,
+    }
 
     config: NDT = eqx.field(static=True)
     longest: int = eqx.field(static=True)
@@ -179,7 +207,8 @@ class NDTModel(Model):
         make = EMBEDDINGS[config.embedding]
         has_own_width = config.embedding == "linear" and not config.spatial and not config.width
         asked = LINEAR_WIDTH if has_own_width else config.width
-        self.embedding, width = make(data.neurons, asked, config.heads, key=embedding_key)
+        embedding, width = make(data.neurons, asked, config.heads, key=embedding_key)
+        self.embedding = _as_fed(embedding, data) if data.seen else embedding
         self.known = Linear(data.inputs, width, key=known_key) if data.inputs else None
         has_places = config.positions == "learned"
         self.place = (

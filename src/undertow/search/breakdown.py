@@ -10,7 +10,7 @@ import numpy as np
 
 from undertow.components.observations import OBSERVATIONS
 from undertow.data.batches import TrialArrays
-from undertow.training.loop import Choices, summarise
+from undertow.training.loop import Choices, by_neuron, summarise
 
 MARGIN = 10.0
 """By so many standard deviations of one entry's cost a score may lie above that of constant rates."""
@@ -28,15 +28,19 @@ def limit_of(choices: Choices, data: tuple[TrialArrays, TrialArrays]) -> float:
     observation = OBSERVATIONS[choices.model.observation](summary.neurons)
     parameters = observation.start(summary.mean, summary.variance)
 
-    def sums(counts):
+    def sums(trial):
+        counts, neurons = trial
         is_observed = jnp.isfinite(counts)
-        everywhere = jnp.broadcast_to(parameters, (*counts.shape, parameters.shape[-1]))
+        of_columns = parameters if neurons is None else parameters[neurons]
+        everywhere = jnp.broadcast_to(of_columns, (*counts.shape, parameters.shape[-1]))
         cost = -observation.log_likelihood(everywhere, jnp.where(is_observed, counts, 1.0))
         cost = jnp.where(is_observed, cost, 0.0)
         return is_observed.sum(0), cost.sum(0), (cost**2).sum(0)
 
-    by_trial = jax.jit(lambda trials: jax.lax.map(sums, trials))(jnp.asarray(valid.counts))
-    entries, cost, square = (np.asarray(values, np.float64).sum(0) for values in by_trial)
+    by_trial = jax.jit(lambda trials: jax.lax.map(sums, trials))((valid.counts, valid.neurons))
+    entries, cost, square = (
+        by_neuron(np.asarray(values, np.float64), valid.neurons, summary.neurons) for values in by_trial
+    )
     is_known = entries > 0
     mean, square = cost[is_known] / entries[is_known], square[is_known] / entries[is_known]
     return float(np.max(mean + MARGIN * np.sqrt(np.maximum(square - mean**2, 0.0))))

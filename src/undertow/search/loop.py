@@ -123,7 +123,9 @@ def ranking(groups: tuple[Group, ...], state: SearchState, generations: list[jou
 
 
 def _beginning(setup: Setup, groups: tuple[Group, ...]) -> SearchState:
-    return begin(groups, setup.space, setup.data[0], setup.timetable, seed=setup.seed)
+    return begin(
+        groups, setup.space, setup.data[0], setup.timetable, seed=setup.seed, opening=setup.opening
+    )
 
 
 def _resumed(folder: Path, state: SearchState) -> tuple[SearchState, dict[str, str]]:

@@ -132,7 +132,7 @@ def probe(choices: Choices, corruption: Corruption, train: TrialArrays, states: 
     few = jax.tree.map(lambda leaf: leaf[:members] if eqx.is_array(leaf) else leaf, states)
     changing, static = eqx.partition(few, eqx.is_array)
     plan = plan_of(choices, corruption, train)
-    batch = TrialArrays(*(jnp.asarray(array[: plan.batch_size]) for array in train))
+    batch = jax.tree.map(lambda array: jnp.asarray(array[: plan.batch_size]), train)
 
     def one(changing, batch):
         state, _ = step(plan, eqx.combine(changing, static), batch, key=jax.random.key(0))

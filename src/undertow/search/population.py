@@ -17,6 +17,7 @@ from undertow.search.timetable import Timetable
 from undertow.training import loop
 from undertow.training.hyperparameters import Hyperparameters, by_key, from_keys
 from undertow.training.loop import Choices
+from undertow.training.opening import Opening
 from undertow.training.state import TrainState
 from undertow.vocabulary import UndertowError, closest
 
@@ -95,13 +96,19 @@ def groups_of(search: Search, choices: Choices, space: Space, *, seed: int) -> t
 
 
 def begin(
-    groups: tuple[Group, ...], space: Space, train: TrialArrays, times: Timetable, *, seed: int
+    groups: tuple[Group, ...],
+    space: Space,
+    train: TrialArrays,
+    times: Timetable,
+    *,
+    seed: int,
+    opening: Opening | None = None,
 ) -> SearchState:
     """The population before its first epoch. Member 0 has the weights and the shuffles of a single fit with this seed."""
     keys = list(groups[0].keys)
     members = sum(len(group.members) for group in groups)
     drawn = first_values(space, keys, members, key=jax.random.fold_in(_stream(seed), 1))
-    states = tuple(_begin_group(group, drawn, train, seed=seed) for group in groups)
+    states = tuple(_begin_group(group, drawn, train, opening, seed=seed) for group in groups)
     return SearchState(
         groups=states,
         champions=tuple(_no_champion(group) for group in states),
@@ -157,14 +164,16 @@ def _stream(seed: int):
     return jax.random.fold_in(jax.random.key(seed), SEARCH_STREAM)
 
 
-def _begin_group(group: Group, drawn: dict[str, np.ndarray], train: TrialArrays, *, seed: int) -> TrainState:
+def _begin_group(
+    group: Group, drawn: dict[str, np.ndarray], train: TrialArrays, opening: Opening | None, *, seed: int
+) -> TrainState:
     summary, section = loop.summarise(train), group.choices.model.section
     root = jax.random.key(seed)
     keys = jnp.stack([root if member == 0 else jax.random.fold_in(root, member) for member in group.members])
     values = {name: jnp.asarray(numbers[list(group.members)]) for name, numbers in drawn.items()}
 
     def one(key, values, mean, variance):
-        state = loop.begin_from(group.choices, summary, key, mean, variance)
+        state = loop.begin_from(group.choices, summary, key, mean, variance, opening)
         numbers = from_keys({**by_key(state.hyperparameters, section), **values}, section)
         return state._replace(hyperparameters=numbers)
 

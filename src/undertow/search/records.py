@@ -17,6 +17,7 @@ from undertow.search.space import Space
 from undertow.search.timetable import Timetable, timetable
 from undertow.training import checkpoint, journal
 from undertow.training.loop import Choices
+from undertow.training.opening import Opening
 
 STATE = Path("state") / "population.safetensors"
 METRICS = "metrics.jsonl"
@@ -27,7 +28,9 @@ CHECKPOINT_SHARE = 0.05
 
 
 class Setup(NamedTuple):
-    """What a search is told: its settings, what all members share, the space, what is concealed, the trials, the seed."""
+    """What a search is told: its settings, what all members share, the space, what is concealed, the trials, the seed, and the
+    weights that members begin with in place of chance.
+    """
 
     search: Search
     choices: Choices
@@ -35,6 +38,7 @@ class Setup(NamedTuple):
     corruption: Corruption
     data: tuple[TrialArrays, TrialArrays]
     seed: int
+    opening: Opening | None = None
 
     @property
     def timetable(self) -> Timetable:

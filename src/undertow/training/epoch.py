@@ -60,7 +60,7 @@ def _updates(plan: Plan, state: TrainState, train: TrialArrays, shuffle_key, upd
     def one(changing, batch):
         index, key = batch
         state, metrics = step(
-            plan, eqx.combine(changing, static), TrialArrays(*(a[index] for a in train)), key=key
+            plan, eqx.combine(changing, static), jax.tree.map(lambda array: array[index], train), key=key
         )
         return eqx.filter(state, eqx.is_array), metrics
 
@@ -80,7 +80,7 @@ def _validate(
 
     def one(chunk):
         chunk_index, chunk_keys, choice = chunk
-        batch = TrialArrays(*(array[jnp.minimum(chunk_index, trials - 1)] for array in valid))
+        batch = jax.tree.map(lambda array: array[jnp.minimum(chunk_index, trials - 1)], valid)
         weight = (chunk_index < trials).astype(jnp.float32)
         member = state.judged, state.hyperparameters
         return _validation_sums(plan, counted, member, (batch, weight, choice), keys=chunk_keys)
@@ -109,16 +109,19 @@ def _validation_sums(
     silent = {name: jnp.zeros_like(value) for name, value in numbers.model.items()}
     rates = _hiding(plan, numbers.corruption, plan.validation_dropout)
     corrupted = _shown(plan, batch, rates, choice)
-    by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys)
+    by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys, batch.neurons)
     score, reconstruction = corrupted, by_trial["reconstruction"]
     if counted is not None:
         if not counted.with_dropout:
             rates = _hiding(plan, rates, 0.0)
         score = _shown(plan, batch, rates, choice)
-        is_counted = (counted.neuron[None, :] & counted.time[:, None])[None] & jnp.isfinite(score.target)
+        neuron = counted.neuron[None] if batch.neurons is None else counted.neuron[batch.neurons]
+        is_counted = neuron[:, None, :] & counted.time[None, :, None] & jnp.isfinite(score.target)
         narrowed = jnp.where(rates.sample_validation > 0, 1.0, score.weight)
         score = score._replace(weight=jnp.where(is_counted, narrowed, 0.0))
-        reconstruction = terms_of_batch(model, plan, score, batch.inputs, silent, keys)["reconstruction"]
+        reconstruction = terms_of_batch(model, plan, score, batch.inputs, silent, keys, batch.neurons)[
+            "reconstruction"
+        ]
     return {
         "terms": {name: jnp.sum(weight * value) for name, value in by_trial.items()},
         "counted": jnp.sum(weight * reconstruction) * plan.entries,
@@ -138,10 +141,10 @@ def _hiding(plan: Plan, rates: CorruptionRates, share: float | None) -> Corrupti
 
 
 def _shown(plan: Plan, batch: TrialArrays, rates: CorruptionRates, choice: Array | None) -> Corrupted:
-    def show(counts, number):
-        return plan.corruption.validate(counts, rates, number, choice)
+    def show(counts, number, columns):
+        return plan.corruption.for_neurons(columns).validate(counts, rates, number, choice)
 
-    return jax.vmap(show)(batch.counts, batch.number)
+    return jax.vmap(show)(batch.counts, batch.number, batch.neurons)
 
 
 def _conclude(

@@ -16,12 +16,13 @@ from pydantic import Field
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import Corruption
-from undertow.data.batches import TrialArrays
-from undertow.models.base import DataSummary, ModelConfig
+from undertow.data.batches import EMPTY, TrialArrays
+from undertow.models.base import DataSummary, ModelConfig, lies_below
 from undertow.training import checkpoint, journal
 from undertow.training.epoch import Counted, Epoch, build
 from undertow.training.hyperparameters import CorruptionConfig, hyperparameters, masked_as
 from undertow.training.objective import Objective
+from undertow.training.opening import Opening, Start, named_leaves, opened
 from undertow.training.optimiser import Optimiser
 from undertow.training.state import TrainState, start
 from undertow.training.step import Plan
@@ -78,6 +79,12 @@ class Choices(NamedTuple):
     optimiser: Optimiser
     objective: Objective
     corruption: CorruptionConfig
+    start: Start = Start()
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The beginnings of the names of the leaves that move; none for all."""
+        return self.start.trained(self.model)
 
 
 class Progress(NamedTuple):
@@ -105,6 +112,7 @@ def fit(
     *,
     seed: int,
     listen: Callable[[Progress], None],
+    opening: Opening | None = None,
 ) -> Result:
     """Train to the end, going on from `folder`/state if there is one.
 
@@ -115,13 +123,14 @@ def fit(
         folder: the run's folder; `state/` and `metrics.jsonl` are kept there.
         seed: of weights, shuffles and corruption.
         listen: called after each epoch.
+        opening: weights to begin with, in place of chance.
 
     Raises:
         UndertowError: if counts lie outside the observation's support, or the run cannot recover from non-finite steps.
     """
     train, valid = (jax.tree.map(jnp.asarray, arrays) for arrays in data)
     epoch = epoch_of(choices, corruption, data[0])
-    state, seconds = resume(folder, beginning(choices, data[0], seed=seed))
+    state, seconds = resume(folder, beginning(choices, data[0], seed=seed, opening=opening))
     changing, static = eqx.partition(state, eqx.is_array)
     compiled = jax.jit(
         lambda changing, train, valid: _arrays_of(epoch(eqx.combine(changing, static), train, valid)),
@@ -150,17 +159,27 @@ def fit(
     return Result(state, selected_on(choices, corruption) if has_selected else NOT_SELECTED, epoch.traces)
 
 
-def check(choices: Choices, corruption: Corruption, train: TrialArrays) -> None:
+def check(
+    choices: Choices, corruption: Corruption, train: TrialArrays, opening: Opening | None = None
+) -> None:
     """Find contradictions in the choices, and between them and the trials, before anything is written.
 
     Raises:
-        UndertowError: a weight of no term of the model, selection on entries that do not exist, or a model that such trials
-            leave no room for.
+        UndertowError: a weight of no term of the model, selection on entries that do not exist, a model that such trials leave no
+            room for, parts to train that it does not have, or weights to begin with that do not fit it.
     """
     choices.objective.weights_for(choices.model.weights)
     _selection(choices, corruption)
     summary = summarise(train)
-    eqx.filter_eval_shape(lambda key: choices.model.build(summary, key=key), jax.random.key(0))
+    model = eqx.filter_eval_shape(lambda key: choices.model.build(summary, key=key), jax.random.key(0))
+    opened(model, opening)
+    if choices.trained and not any(
+        lies_below(name, beginning) for name in named_leaves(model) for beginning in choices.trained
+    ):
+        raise UndertowError(
+            f"Of this {choices.model.section} only {', '.join(choices.start.train) or 'read-in and read-out'} would train "
+            "(--train), but it has no weights there; name other parts."
+        )
 
 
 def epoch_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Epoch:
@@ -185,6 +204,7 @@ def plan_of(choices: Choices, corruption: Corruption, train: TrialArrays) -> Pla
         if choices.training.validation_dropout == "auto"
         else choices.training.validation_dropout,
         validation_masks=choices.training.validation_masks,
+        trained=choices.trained,
     )
 
 
@@ -195,37 +215,60 @@ def _with_masks(choices: Choices, corruption: Corruption) -> Corruption:
     return dataclasses.replace(corruption, masking=masked_as(choices.corruption, corruption.masking))
 
 
-def beginning(choices: Choices, train: TrialArrays, *, seed: int) -> TrainState:
+def beginning(
+    choices: Choices, train: TrialArrays, *, seed: int, opening: Opening | None = None
+) -> TrainState:
     """The state before the first epoch: one compiled program, for many small ones would take longer to load."""
     summary = summarise(train)
-    begin = eqx.filter_jit(lambda key, mean, variance: begin_from(choices, summary, key, mean, variance))
-    return begin(jax.random.key(seed), summary.mean, summary.variance)
+    begin = eqx.filter_jit(
+        lambda key, mean, variance, opening: begin_from(choices, summary, key, mean, variance, opening)
+    )
+    return begin(jax.random.key(seed), summary.mean, summary.variance, opening)
 
 
-def begin_from(choices: Choices, summary: DataSummary, key, mean: Array, variance: Array) -> TrainState:
+def begin_from(
+    choices: Choices,
+    summary: DataSummary,
+    key,
+    mean: Array,
+    variance: Array,
+    opening: Opening | None = None,
+) -> TrainState:
     """The state before the first epoch, as a pure function of the key and of the neurons' means and variances."""
     model_key, run_key = jax.random.split(key)
     model = choices.model.build(summary._replace(mean=mean, variance=variance), key=model_key)
     numbers = hyperparameters(choices.model, choices.optimiser, choices.objective, choices.corruption)
-    return start(model, numbers, choices.optimiser, key=run_key)
+    return start(opened(model, opening), numbers, choices.optimiser, choices.trained, key=run_key)
 
 
 def summarise(train: TrialArrays) -> DataSummary:
     """The shape of the data and each neuron's mean and variance; a neuron never observed takes the mean of the others."""
     observed = np.isfinite(train.counts)
-    entries = np.maximum(observed.sum((0, 1)), 1)
-    mean = np.where(observed, train.counts, 0).sum((0, 1), dtype=np.float64) / entries
-    squares = np.where(observed, train.counts, 0).astype(np.float64) ** 2
-    variance = squares.sum((0, 1)) / entries - mean**2
-    is_known = observed.any((0, 1))
+    counts = np.where(observed, train.counts, 0).astype(np.float64)
+    entries, sums, squares = (
+        by_neuron(of_columns.sum(1), train.neurons) for of_columns in (observed, counts, counts**2)
+    )
+    is_known = entries > 0
+    mean = sums / np.maximum(entries, 1)
+    variance = squares / np.maximum(entries, 1) - mean**2
     mean, variance = (np.where(is_known, values, values[is_known].mean()) for values in (mean, variance))
+    seen = 0 if train.neurons is None else round(float((train.neurons != EMPTY).sum(1).mean()))
     return DataSummary(
-        train.counts.shape[2],
+        len(mean),
         train.inputs.shape[2],
         jnp.asarray(mean, jnp.float32),
         jnp.asarray(variance, jnp.float32),
         bins=train.counts.shape[1],
+        seen=seen,
     )
+
+
+def by_neuron(of_columns: np.ndarray, neurons: np.ndarray | None, number: int = 0) -> np.ndarray:
+    """Numbers (trial, column) summed over trials for each of the model's neurons; `neurons` as in `TrialArrays`."""
+    if neurons is None:
+        return of_columns.sum(0, dtype=np.float64)
+    is_there = neurons != EMPTY
+    return np.bincount(neurons[is_there], weights=of_columns[is_there], minlength=number)
 
 
 def is_begun(folder: Path) -> bool:

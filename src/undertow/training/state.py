@@ -9,6 +9,7 @@ from jaxtyping import Array, Key
 
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
+from undertow.training.opening import moving
 from undertow.training.optimiser import Optimiser, Plateau, start_plateau, transformation
 
 
@@ -49,12 +50,19 @@ class TrainState(NamedTuple):
         return self.model if self.average is None else self.average
 
 
-def start(model: Model, numbers: Hyperparameters, optimiser: Optimiser, *, key: Key[Array, ""]) -> TrainState:
-    """The state before the first epoch."""
+def start(
+    model: Model,
+    numbers: Hyperparameters,
+    optimiser: Optimiser,
+    trained: tuple[str, ...] = (),
+    *,
+    key: Key[Array, ""],
+) -> TrainState:
+    """The state before the first epoch; `trained` as in `step.Plan`."""
     state = TrainState(
         model=model,
         best_model=model,
-        optimiser=transformation(optimiser).init(eqx.filter(model, eqx.is_inexact_array)),
+        optimiser=transformation(optimiser).init(moving(model, trained)[0]),
         hyperparameters=numbers,
         plateau=start_plateau(),
         selection=Selection(jnp.float32(jnp.nan), jnp.float32(jnp.inf), jnp.int32(-1), jnp.float32(jnp.nan)),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from undertow.components.corruption import Corrupted, Corruption
 from undertow.data.batches import TrialArrays
@@ -21,6 +21,7 @@ from undertow.training.optimiser import (
     gradient_norm,
     learning_rate,
 )
+from undertow.training.opening import moving
 from undertow.training.state import TrainState
 
 
@@ -29,7 +30,7 @@ class Plan(NamedTuple):
 
     `entries` is the mean number of observed entries of a training trial, `updates` the number of updates in an epoch.
     `validation_dropout` is the share that validation hides; None for the member's own. The scores of `validation_masks` choices
-    of what it hides are averaged.
+    of what it hides are averaged. `trained` are the beginnings of the paths of the leaves that move; all if there are none.
     """
 
     objective: Objective
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     epochs: int
     validation_dropout: float | None = None
     validation_masks: int = 1
+    trained: tuple[str, ...] = ()
 
 
 def terms_of_batch(
@@ -50,11 +52,15 @@ def terms_of_batch(
     inputs: Array,
     settings: dict[str, Array],
     keys: Key[Array, " trial"],
+    neurons: Int[Array, "trial column"] | None = None,
 ) -> dict[str, Float[Array, " trial"]]:
-    """Each trial's terms, in nats an entry."""
-    terms = jax.vmap(lambda trial, known, key: model.terms(trial, known, settings, key=key))(
-        corrupted, inputs, keys
-    )
+    """Each trial's terms, in nats an entry; `neurons` as in `TrialArrays`."""
+
+    def one(trial, known, key, columns):
+        of_session = model if columns is None else model.for_neurons(columns)
+        return of_session.terms(trial, known, settings, key=key)
+
+    terms = jax.vmap(one)(corrupted, inputs, keys, neurons)
     return {name: value / plan.entries for name, value in terms.items()}
 
 
@@ -71,14 +77,20 @@ def loss(
     corrupt_key, model_key = jax.random.split(key)
     trials = batch.counts.shape[0]
     corrupted = jax.vmap(
-        lambda counts, number, trial_key: plan.corruption.corrupt(
+        lambda counts, number, columns, trial_key: plan.corruption.for_neurons(columns).corrupt(
             counts, numbers.corruption, number, key=trial_key
         )
-    )(batch.counts, batch.number, jax.random.split(corrupt_key, trials))
+    )(batch.counts, batch.number, batch.neurons, jax.random.split(corrupt_key, trials))
     reach = covered(plan.objective, epoch, batch.counts.shape[1])
     corrupted = corrupted._replace(weight=corrupted.weight * reach[None, :, None])
     by_trial = terms_of_batch(
-        model, plan, corrupted, batch.inputs, numbers.model, jax.random.split(model_key, trials)
+        model,
+        plan,
+        corrupted,
+        batch.inputs,
+        numbers.model,
+        jax.random.split(model_key, trials),
+        batch.neurons,
     )
     terms = {name: value.mean() for name, value in by_trial.items()}
     penalties = model.penalties()
@@ -92,12 +104,14 @@ def step(
     """One update of `state`. A step whose loss or gradient is not finite leaves the weights as they are and is counted."""
     numbers = state.hyperparameters
     now = numbers._replace(corruption=plan.corruption.at(numbers.corruption, state.update))
-    (_, metrics), gradients = eqx.filter_value_and_grad(loss, has_aux=True)(
-        state.model, plan, now, batch, state.epoch, key=key
-    )
+    parameters, rest = moving(state.model, plan.trained)
+
+    def loss_of(parameters):
+        return loss(eqx.combine(parameters, rest), plan, now, batch, state.epoch, key=key)
+
+    (_, metrics), gradients = eqx.filter_value_and_grad(loss_of, has_aux=True)(parameters)
     norm = gradient_norm(gradients)
     is_finite = jnp.isfinite(norm) & jnp.isfinite(metrics["total"])
-    parameters, rest = eqx.partition(state.model, eqx.is_inexact_array)
     directions, optimiser = direct(plan.optimiser, gradients, state.optimiser)
     rate = learning_rate(
         plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
@@ -105,7 +119,7 @@ def step(
     moved = _chosen(is_finite, apply(parameters, directions, rate, numbers.weight_decay), parameters)
     state = state._replace(
         model=eqx.combine(moved, rest),
-        average=_average(plan.optimiser, state, moved),
+        average=_average(plan, state, moved),
         optimiser=_chosen(is_finite, optimiser, state.optimiser),
         update=state.update + 1,
         skipped=state.skipped + (~is_finite).astype(jnp.int32),
@@ -118,11 +132,11 @@ def step(
     }
 
 
-def _average(optimiser: Optimiser, state: TrainState, moved) -> Model | None:
+def _average(plan: Plan, state: TrainState, moved) -> Model | None:
     if state.average is None:
         return None
-    before, rest = eqx.partition(state.average, eqx.is_inexact_array)
-    return eqx.combine(averaged(optimiser, before, moved, state.update), rest)
+    before, rest = moving(state.average, plan.trained)
+    return eqx.combine(averaged(plan.optimiser, before, moved, state.update), rest)
 
 
 def _chosen(takes_new, new, old):

@@ -10,7 +10,7 @@ from undertow.data.nlb.table import DataSet
 from undertow.evaluation import nlb
 from undertow.experiments import looks, pipeline
 from undertow.experiments import recipe as recipes
-from undertow.experiments.fitted import open_run
+from undertow.experiments.opening_runs import open_session
 from undertow.experiments.nlb import scoring, submission
 from undertow.experiments.nlb.extras import extras
 from undertow.experiments.nlb.results import Row, Table
@@ -45,7 +45,7 @@ def compare(
     bin_width = float(trials.attrs["bin_width"])
     aims, facts = scoring.target_of(target, row.group(bin_width))
     phase = scoring.phase_of(facts)
-    fitted = {str(folder): open_run(folder) for folder in beside}
+    fitted = {str(folder): open_session(folder) for folder in beside}
     rows, remarks = [], []
     if "psth" in models and not _knows_conditions(trials, phase):
         models = tuple(model for model in models if model != "psth")
@@ -56,7 +56,7 @@ def compare(
         listener.say(f"{model}: {folder}")
         if not (folder / "scores.json").exists():
             pipeline.run(recipe, trials, folder, source=path, listener=listener)
-        fitted[model] = open_run(folder)
+        fitted[model] = open_session(folder)
     for name, run in fitted.items():
         estimate = submission.estimate_of(run, pipeline.trials_of(run, trials))
         scores = nlb.score(aims, submission.rates_of(estimate, trials, phase), bin_width=bin_width)

@@ -9,7 +9,7 @@ from undertow.data.nlb import download, generate, input_tensors, prepare, tensor
 from undertow.data.nlb.table import BIN_WIDTHS, DataSet, data_set
 from undertow.experiments import cache
 from undertow.experiments.commands import Common
-from undertow.experiments.fitted import open_run
+from undertow.experiments.opening_runs import open_session
 from undertow.experiments.nlb import baselines, scoring, submission
 from undertow.experiments.nlb.results import Scored, Table
 from undertow.experiments.progress import Listener
@@ -107,7 +107,7 @@ def run_baselines(
 def run_submit(run: Path, out: Path, phase: str, trials: Path | None, _: Common) -> str:
     """Write a submission; a sentence about it."""
     cache.switch_on()
-    group = submission.submit(open_run(run), out, phase=phase, trials=trials)
+    group = submission.submit(open_session(run), out, phase=phase, trials=trials)
     return f"Wrote the {'test' if phase == 'test' else 'validation'} rates of '{run}' as the group '{group}' of {out}."
 
 

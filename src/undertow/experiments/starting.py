@@ -1,0 +1,132 @@
+"""The weights that training begins with, where they are not all from chance: a fitted run's, or those of condition averages."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.fitted_sessions import FittedSessions
+from undertow.experiments.inference import for_session
+from undertow.experiments.opening_runs import open_run
+from undertow.experiments.recipe import Recipe
+from undertow.models.base import Model, axis_of_neurons, name_of_leaf
+from undertow.training.opening import Known, Opening, Start
+from undertow.vocabulary import UndertowError
+
+Sessions = dict[str, xr.Dataset]
+
+
+class Beginning(NamedTuple):
+    """The recordings with their neurons as the model takes them, the weights to begin with, and sentences about both."""
+
+    sessions: Sessions
+    opening: Opening | None = None
+    notes: tuple[str, ...] = ()
+
+
+def beginning(recipe: Recipe, several: Sessions) -> Beginning:
+    """Where training begins.
+
+    Raises:
+        UndertowError: a run that is not there, is of another model, or knows other neurons.
+    """
+    if recipe.start.run:
+        return _joined(recipe, several) if recipe.start.new_session else _continued(recipe, several)
+    return Beginning(several)
+
+
+def recipe_of_run(start: Start, given: Recipe | None = None) -> Recipe:
+    """The recipe of the run that training begins with, or the `given` one, which must ask for the same model."""
+    recipe = open_run(Path(start.run)).recipe._replace(search=None)
+    if given is not None and given.model.section != recipe.model.section:
+        raise UndertowError(
+            f"The run in '{start.run}' is of the model '{recipe.model.section}', not '{given.model.section}'; its weights can begin "
+            "a fit of the same model alone."
+        )
+    return recipe if given is None else given
+
+
+def _continued(recipe: Recipe, several: Sessions) -> Beginning:
+    """All weights of a run, for trials of the neurons that it knows."""
+    fitted = _source(recipe)
+    if isinstance(fitted, FittedSessions) and len(several) == 1:
+        (name,) = several
+        fitted = fitted.at(name)
+    if isinstance(fitted, Fitted):
+        return Beginning(_in_order(fitted, several), _known(fitted.model))
+    if sorted(fitted.names) != sorted(several):
+        raise UndertowError(
+            f"The run in '{fitted.folder}' holds the sessions {', '.join(fitted.names)}, but these are {', '.join(several)}; give "
+            "the same, one of them, or other ones with --new-session."
+        )
+    ordered = {name: for_session(several[name], fitted.at(name).session) for name in fitted.names}
+    return Beginning(ordered, _known(fitted.model))
+
+
+def _in_order(fitted: Fitted, several: Sessions) -> Sessions:
+    if len(several) > 1:
+        raise UndertowError(
+            f"The run in '{fitted.folder}' was fitted to one session, but these are {len(several)} ({', '.join(several)}); add "
+            "--new-session to take what sessions can share from it."
+        )
+    return {name: for_session(trials, fitted.session) for name, trials in several.items()}
+
+
+def _joined(recipe: Recipe, several: Sessions) -> Beginning:
+    """What all sessions share of a run's weights, for recordings that it does not know."""
+    fitted = _source(recipe)
+    if fitted.recipe.model.for_sessions() != fitted.recipe.model:
+        raise UndertowError(
+            f"The run in '{fitted.folder}' has no read-in, so its encoder is bound to its own neurons; fit several sessions at once, "
+            f"or one with a read-in ({fitted.recipe.model.section}.read_in=20), to let others join."
+        )
+    known = fitted.sessions[0] if isinstance(fitted, FittedSessions) else fitted.session
+    for name, trials in several.items():
+        if abs(trials.attrs["bin_width"] - known.bin_width) > 1e-6 * known.bin_width:
+            raise UndertowError(
+                f"Session '{name}' has bins of {trials.attrs['bin_width']:g} s, the run in '{fitted.folder}' of "
+                f"{known.bin_width:g} s; convert it again with --bin-width {known.bin_width:g}."
+            )
+        if trials.sizes.get("input", 0) != known.inputs:
+            raise UndertowError(
+                f"Session '{name}' has {trials.sizes.get('input', 0)} known inputs, the run in '{fitted.folder}' {known.inputs}; "
+                "give the same inputs."
+            )
+    return Beginning(several, _shared(fitted.model))
+
+
+def _source(recipe: Recipe) -> Fitted | FittedSessions:
+    fitted = open_run(Path(recipe.start.run))
+    recipe_of_run(recipe.start, recipe)
+    return fitted
+
+
+def _known(model: Model) -> dict[str, Known]:
+    """Every array of the model."""
+    return {name: _whole(leaf) for name, leaf in _leaves(model).items()}
+
+
+def _shared(model: Model) -> dict[str, Known]:
+    """Every array that has no rows of neurons."""
+    return {
+        name_of_leaf(path): _whole(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model)
+        if isinstance(leaf, jax.Array) and axis_of_neurons(model.neuron_axes, path) is None
+    }
+
+
+def _leaves(model: Model) -> Mapping[str, jax.Array]:
+    return {
+        name_of_leaf(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model)
+        if isinstance(leaf, jax.Array)
+    }
+
+
+def _whole(leaf: jax.Array) -> Known:
+    values = np.asarray(leaf)
+    return Known(values, np.ones(values.shape, bool))
