@@ -13,6 +13,7 @@ _HOMES = {
     "split": "undertow.data.splits",
     "hold_out": "undertow.data.splits",
     "select": "undertow.data.splits",
+    "subsample": "undertow.data.subsample",
     "chop": "undertow.data.windows",
     "merge": "undertow.data.windows",
     "describe": "undertow.data.describe",

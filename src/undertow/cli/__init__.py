@@ -81,6 +81,34 @@ def convert(
     say(run_convert(source, out, cut, common))
 
 
+def subsample(
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="TRIALS.nc")],
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.nc")],
+    /,
+    *,
+    keep: Annotated[int, tyro.conf.arg(metavar="N")],
+    pattern: Annotated[str, tyro.conf.arg(metavar="PATTERN")] = "random",
+    block: Annotated[int, tyro.conf.arg(metavar="BINS")] = 5,
+    splits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SPLIT")] = ("train", "valid", "test"),
+    common: Shared = EVERY,
+) -> None:
+    """Leave a few neurons observed in each bin, as multiplexed recording would; the other entries are missing.
+
+    Example: undertow subsample trials.nc sparse.nc --keep 5 --pattern round-robin
+
+    Args:
+        source: Trials, or any source that needs no cutting.
+        out: The trials file to write.
+        keep: Neurons observed in each bin.
+        pattern: 'random' anew in every bin, 'round-robin' from one to the next, 'blocks' of bins, or 'fixed': always the same.
+        block: Bins of a block.
+        splits: Whose trials are thinned out; the others stay as they are.
+    """
+    from undertow.experiments.commands import run_subsample
+
+    say(run_subsample(source, out, keep, pattern, block, splits, common))
+
+
 def describe(
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
     /,
@@ -348,6 +376,7 @@ COMMANDS = {
         demo,
         simulate,
         convert,
+        subsample,
         describe,
         fit,
         search,

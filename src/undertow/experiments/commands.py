@@ -11,6 +11,7 @@ from undertow.data.describe import describe
 from undertow.data.loading import load
 from undertow.data.simulate import SYSTEMS
 from undertow.data.splits import hold_out, split
+from undertow.data.subsample import subsample
 from undertow.data.windows import chop
 from undertow.experiments import (
     analysis_record,
@@ -94,6 +95,17 @@ def run_convert(source: Path, out: Path, cut: Cut, common: Common) -> str:
     trials = assigned(read(source, cut), cut, common)
     store.save(trials, out)
     return "\n".join([*_notes(trials), f"Wrote {_size(trials)} to {out}."])
+
+
+def run_subsample(
+    source: Path, out: Path, keep: int, pattern: str, block: int, splits: tuple[str, ...], common: Common
+) -> str:
+    """Write trials of which few neurons are observed in each bin; sentences about them."""
+    trials = load(source)
+    seed = common.seed or 0
+    sparse = subsample(trials, keep=keep, pattern=pattern, block=block, splits=splits, seed=seed)
+    store.save(sparse, out)
+    return f"{sparse.attrs['notes'].splitlines()[-1]}\nWrote {_size(sparse)} to {out}."
 
 
 def run_describe(source: Path, cut: Cut) -> str:
