@@ -8,6 +8,8 @@ from typing import Any
 
 _HOMES = {
     "load": "undertow.data.loading",
+    "load_sessions": "undertow.data.loading",
+    "sessions": "undertow.data.sessions",
     "trials": "undertow.data.trials",
     "trials_from_spike_times": "undertow.data.trials",
     "split": "undertow.data.splits",
@@ -19,6 +21,7 @@ _HOMES = {
     "describe": "undertow.data.describe",
     "save": "undertow.data.store",
     "open_trials": "undertow.data.store",
+    "open_sessions": "undertow.data.store",
     "open_estimate": "undertow.data.store",
     "simulate": "undertow.data.simulate",
     "Autoencoder": "undertow.models.autoencoder",
