@@ -77,8 +77,9 @@ MEANINGS = {  # of keys and options that do not say it themselves
 
 PYTHON_SECTIONS = {
     "Trials": ("load", "trials", "trials_from_spike_times", "simulate", "describe"),
-    "Who trains, what is hidden": ("split", "hold_out", "select"),
+    "Who trains, what is hidden": ("split", "hold_out", "subsample", "select"),
     "Long recordings": ("chop", "merge"),
+    "Many sessions": ("load_sessions", "sessions", "open_sessions"),
     "On disk": ("save", "open_trials", "open_estimate"),
     "Models and recipes": (
         "LFADS",

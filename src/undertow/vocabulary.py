@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "undertow-trials-1"
 ESTIMATE_SCHEMA = "undertow-estimate-1"
+SESSIONS_SCHEMA = "undertow-sessions-1"  # of a file with several sessions, a group each
 SPLITS = ("train", "valid", "test")
 
 COUNTS_AXES = ("trial", "time", "neuron")

@@ -51,7 +51,8 @@ def simulate(
     Example: undertow simulate chaotic-rnn rnn.nc --set g=2.5 pulses=true conditions=100
 
     Args:
-        system: lorenz, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
+        system: lorenz, chaotic-rnn, chaotic-rnn-sessions, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop
+            or linear.
         out: The trials file to write.
         settings: Settings of the system, name=value.
     """
@@ -62,23 +63,54 @@ def simulate(
 
 def convert(
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
-    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.nc")],
+    out: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[SOURCE ...] OUT.nc")] = (),
     /,
     *,
     cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
-    """Turn a recording (NWB, MATLAB, NumPy, HDF5, Phy or Kilosort folder) into trials.
+    """Turn a recording (NWB, MATLAB, NumPy, HDF5, Phy or Kilosort folder) into trials; several, into sessions of one file.
 
     Example: undertow convert session.nwb trials.nc --bin-width 0.01 --align move_onset_time --window -0.25 0.45
 
     Args:
         source: The file or folder to read.
-        out: The trials file to write.
+        out: Further sources, each a session of its own, and last the trials file to write.
     """
     from undertow.experiments.commands import run_convert
 
-    say(run_convert(source, out, cut, common))
+    if not out:
+        complain(f"Where shall the trials of '{source}' go? undertow convert {source} OUT.nc")
+        sys.exit(2)
+    say(run_convert((source, *out[:-1]), out[-1], cut, common))
+
+
+def subsample(
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="TRIALS.nc")],
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.nc")],
+    /,
+    *,
+    keep: Annotated[int, tyro.conf.arg(metavar="N")],
+    pattern: Annotated[str, tyro.conf.arg(metavar="PATTERN")] = "random",
+    block: Annotated[int, tyro.conf.arg(metavar="BINS")] = 5,
+    splits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SPLIT")] = ("train", "valid", "test"),
+    common: Shared = EVERY,
+) -> None:
+    """Leave a few neurons observed in each bin, as multiplexed recording would; the other entries are missing.
+
+    Example: undertow subsample trials.nc sparse.nc --keep 5 --pattern round-robin
+
+    Args:
+        source: Trials, or any source that needs no cutting.
+        out: The trials file to write.
+        keep: Neurons observed in each bin.
+        pattern: 'random' anew in every bin, 'round-robin' from one to the next, 'blocks' of bins, or 'fixed': always the same.
+        block: Bins of a block.
+        splits: Whose trials are thinned out; the others stay as they are.
+    """
+    from undertow.experiments.commands import run_subsample
+
+    say(run_subsample(source, out, keep, pattern, block, splits, common))
 
 
 def describe(
@@ -348,6 +380,7 @@ COMMANDS = {
         demo,
         simulate,
         convert,
+        subsample,
         describe,
         fit,
         search,

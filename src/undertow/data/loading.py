@@ -3,6 +3,7 @@
     load("session.nwb", bin_width=0.01, align="move_onset_time", window=(-0.25, 0.45))
     load("sorted_by_phy/", bin_width=0.02, table="events.csv")
     load(counts, bin_width=0.02)                       # an array (trial, time, neuron), or a list of arrays
+    load_sessions(["monday.nwb", "tuesday.nwb"], bin_width=0.01)       # a dictionary of name to trials
 
 What can be read is the table `_FILES`; a new format is one reader in `readers/` and one row there.
 """
@@ -22,6 +23,8 @@ import xarray as xr
 
 from undertow.data.alignment import cut
 from undertow.data.recording import Recording
+from undertow.data.sessions import distinct, sessions
+from undertow.data.store import open_sessions
 from undertow.data.trials import trials
 from undertow.vocabulary import UndertowError, check_trials, closest
 
@@ -47,12 +50,13 @@ class _Kind:
 _NWB = _Kind("NWB", (".nwb",), "readers.nwb")
 _PHY = _Kind("Phy or Kilosort folder", (), "readers.phy")
 _PYNAPPLE = _Kind("pynapple objects", (), "readers.pynapple")
+_STORED = _Kind("trials of undertow", (".nc",), "store", "open_trials", cuts=False)
 _FILES = (
     _NWB,
     _Kind("MATLAB", (".mat",), "readers.matlab"),
     _Kind("NumPy", (".npz", ".npy"), "readers.numpy"),
     _Kind("HDF5", (".h5", ".hdf5"), "readers.hdf5"),
-    _Kind("trials of undertow", (".nc",), "store", "open_trials", cuts=False),
+    _STORED,
 )
 _PHY_FILES = ("spike_times.npy", "params.py", "spike_clusters.npy")
 
@@ -91,6 +95,49 @@ def load(
     if isinstance(source, (str, Path)):
         return _from_path(Path(source), given)
     return _from_memory(source, given)
+
+
+def load_sessions(sources: Any, **options: Any) -> dict[str, xr.Dataset]:
+    """Trials of several sessions by name, with the same bins and known inputs (`undertow.data.sessions.sessions`).
+
+    Args:
+        sources: a mapping of name to what `load` takes; or a path, or a list of what `load` takes, where a .nc file may hold
+            several sessions. Without names a session has its own, which the recording gave it, or, where two have
+            the same, its file's.
+        **options: of `load`, for each source.
+
+    Raises:
+        UndertowError: no source, and whatever `load` and `sessions` find wrong.
+    """
+    return sessions(load_each(sources, **options))
+
+
+def load_each(sources: Any, **options: Any) -> dict[str, xr.Dataset]:
+    """Trials of several sessions by name as they are, before they are brought to the same bins; see `load_sessions`."""
+    if isinstance(sources, Mapping) and not isinstance(sources, xr.Dataset):
+        return {str(name): load(source, **options) for name, source in sources.items()}
+    is_one = isinstance(sources, (str, Path, xr.Dataset))
+    found = [entry for source in ([sources] if is_one else sources) for entry in _each(source, options)]
+    if not found:
+        raise UndertowError("There is no session to load; give at least one source.")
+    names = [name for name, _, _ in found]
+    chosen = distinct(name if names.count(name) == 1 else other for name, other, _ in found)
+    return {
+        name: trials.assign_attrs(session=name) for name, (_, _, trials) in zip(chosen, found, strict=True)
+    }
+
+
+def _each(source: Any, options: Mapping[str, Any]) -> list[tuple[str, str, xr.Dataset]]:
+    """The sessions of a source, each with its own name and another one for where that is taken."""
+    if not isinstance(source, (str, Path)) or Path(source).suffix.lower() not in _STORED.suffixes:
+        trials = load(source, **options)
+        own = str(trials.attrs.get("session", "session"))
+        return [(own, Path(source).stem if isinstance(source, (str, Path)) else own, trials)]
+    given = {name: value for name, value in options.items() if value is not None}
+    _check_options(_STORED.name, given, ("lazy",))
+    stored = open_sessions(source, **given)
+    other = Path(source).stem
+    return [(name, other if len(stored) == 1 else name, trials) for name, trials in stored.items()]
 
 
 def _from_path(path: Path, given: Mapping[str, Any]) -> xr.Dataset:

@@ -7,15 +7,18 @@ in memory; `write_chunks` takes trial after trial from an iterator, for results 
 
     trials = open_trials("session.nc", lazy=True)
     trials.isel(trial=slice(0, 64)).load()          # only these trials are read from the disk
+
+Several sessions, a mapping of name to trials or estimates, are one file with a group for each (`open_sessions`).
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,8 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
-from undertow.files import replacing
-from undertow.vocabulary import ESTIMATE_SCHEMA, SCHEMA, UndertowError, check_trials
+from undertow.data.whole_file import WholeFile, whole_file
+from undertow.vocabulary import ESTIMATE_SCHEMA, SCHEMA, SESSIONS_SCHEMA, UndertowError, check_trials
 
 _ENGINE = "h5netcdf"
 _COMPRESSION = {"zlib": True, "complevel": 2, "shuffle": True}
@@ -32,14 +35,22 @@ _CHUNK_BYTES = 1_000_000  # one compressed block: a few trials, so that slices a
 _ENCODED = "json:"  # marks an attribute that netCDF can't hold as it is
 
 
-def save(trials: xr.Dataset, path: str | Path) -> Path:
-    """Write trials or an estimate to `path` and return it; an existing file is replaced at the end at once.
+def save(trials: xr.Dataset | Mapping[str, xr.Dataset], path: str | Path) -> Path:
+    """Write trials or an estimate, or a mapping of several sessions' to `path` and return it; an existing file is replaced
+    at the end at once.
+
+    Several sessions are a group each in one file, which `xarray.open_datatree` reads, too.
 
     Raises:
-        UndertowError: a folder that is missing or can't be written, or a full disk.
+        UndertowError: no session, a folder that is missing or can't be written, or a full disk.
     """
-    with _replacing(Path(path)) as temporary, h5netcdf.File(temporary, "w") as file:
-        _write(trials, file)
+    with whole_file(Path(path)) as temporary, h5netcdf.File(temporary, "w") as file:
+        if isinstance(trials, xr.Dataset):
+            _write(trials, file)
+        else:
+            for dataset, group in zip(trials.values(), _groups(file, trials), strict=True):
+                _write(dataset, group)
+                temporary.check()
     return Path(path)
 
 
@@ -55,25 +66,18 @@ def write_chunks(path: str | Path, coordinates: xr.Dataset, chunks: Iterable[xr.
         UndertowError: no chunk, chunks that do not add up to the trials of `coordinates` or differ in their
             variables, or a file that can't be written.
     """
-    with _replacing(Path(path)) as temporary:
-        remaining = iter(chunks)
-        first = next(remaining, None)
-        if first is None:
-            raise UndertowError(f"There is nothing to write to '{path}': no chunk was given.")
-        with h5netcdf.File(temporary, "w") as file:
-            _write(_frame(coordinates, first), file)
-            streamed = _streamed(coordinates, first)
-            _create(file, first, streamed)
-            written = 0
-            for chunk in itertools.chain([first], remaining):
-                written = _append(file, chunk, streamed, written)
-                temporary.check()
-        total = coordinates.sizes.get("trial", 0)
-        if written != total:
-            raise UndertowError(
-                f"The chunks for '{path}' hold {written} trials, but the coordinates {total}; "
-                "give every trial once."
-            )
+    with whole_file(Path(path)) as temporary, h5netcdf.File(temporary, "w") as file:
+        _write_in_chunks(file, coordinates, chunks, temporary, f"'{path}'")
+    return Path(path)
+
+
+def write_session_chunks(
+    path: str | Path, several: Mapping[str, tuple[xr.Dataset, Iterable[xr.Dataset]]]
+) -> Path:
+    """Write several sessions to one file, each from its coordinates and chunks as for `write_chunks`, one after the other."""
+    with whole_file(Path(path)) as temporary, h5netcdf.File(temporary, "w") as file:
+        for name, group in zip(several, _groups(file, several), strict=True):
+            _write_in_chunks(group, *several[name], temporary, f"session '{name}' of '{path}'")
     return Path(path)
 
 
@@ -83,28 +87,57 @@ def open_trials(path: str | Path, *, lazy: bool = False) -> xr.Dataset:
     A lazy Dataset holds its file open until `.close()`.
 
     Raises:
-        UndertowError: no such file, a damaged one, or one that holds no trials.
+        UndertowError: no such file, a damaged one, one that holds no trials, or several sessions.
     """
-    return check_trials(_opened(Path(path), SCHEMA, "trials", lazy=lazy))
+    groups = _groups_in(Path(path), "trials")
+    if groups:
+        raise UndertowError(
+            f"'{path}' holds {len(groups)} sessions ({_listed(groups.values())}) where one is asked for; "
+            "undertow.load_sessions reads all of them."
+        )
+    return check_trials(_opened(Path(path), None, SCHEMA, "trials", lazy=lazy))
 
 
-def open_estimate(path: str | Path, *, lazy: bool = False) -> xr.Dataset:
-    """The estimate in a file that `save` or `write_chunks` wrote; `lazy` and errors as for `open_trials`."""
-    return _opened(Path(path), ESTIMATE_SCHEMA, "estimate", lazy=lazy)
+def open_sessions(path: str | Path, *, lazy: bool = False) -> dict[str, xr.Dataset]:
+    """The trials of all sessions in a file that `save` wrote, by the session's name, in the order of writing.
+
+    A file with trials of one session has one entry. `lazy` and errors as for `open_trials`.
+    """
+    groups = _groups_in(Path(path), "trials")
+    if not groups:
+        trials = open_trials(path, lazy=lazy)
+        return {str(trials.attrs.get("session", "session")): trials}
+    return {
+        name: check_trials(_opened(Path(path), group, SCHEMA, "trials", lazy=lazy))
+        for group, name in groups.items()
+    }
 
 
-def _opened(path: Path, schema: str, what: str, *, lazy: bool) -> xr.Dataset:
+def open_estimate(path: str | Path, *, lazy: bool = False) -> xr.Dataset | dict[str, xr.Dataset]:
+    """The estimate in a file that `save` or `write_chunks` wrote; `lazy` and errors as for `open_trials`.
+
+    Of several sessions, it is a dictionary of estimates by the session's name.
+    """
+    read = partial(_opened, Path(path), schema=ESTIMATE_SCHEMA, what="estimate", lazy=lazy)
+    groups = _groups_in(Path(path), "estimate")
+    return {name: read(group) for group, name in groups.items()} if groups else read(None)
+
+
+def _groups_in(path: Path, what: str) -> dict[str, str]:
+    """Groups with a session each, and the names of the sessions; none in a file of one session."""
     if not path.is_file():
         raise UndertowError(f"There is no file '{path}'; give the path of a .nc file with {what}.")
-    try:
-        stored = xr.open_dataset(path, engine=_ENGINE, decode_times=False, cache=not lazy)
+    with _readable(path), xr.open_dataset(path, engine=_ENGINE, decode_times=False) as root:
+        is_several = root.attrs.get("schema") == SESSIONS_SCHEMA
+        return dict(_thaw(root.attrs["sessions"])) if is_several else {}
+
+
+def _opened(path: Path, group: str | None, schema: str, what: str, *, lazy: bool) -> xr.Dataset:
+    with _readable(path):
+        stored = xr.open_dataset(path, engine=_ENGINE, group=group, decode_times=False, cache=not lazy)
         if not lazy:
             with stored:
                 stored = stored.load()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UndertowError(
-            f"'{path}' can't be read as netCDF ({_reason(error)}); it is damaged or of another kind."
-        ) from error
     found = stored.attrs.get("schema")
     if found != schema:
         stored.close()
@@ -115,10 +148,40 @@ def _opened(path: Path, schema: str, what: str, *, lazy: bool) -> xr.Dataset:
     return _thawed(stored)
 
 
-def _write(dataset: xr.Dataset, file: h5netcdf.File) -> None:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what xarray raises about a file into a sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UndertowError(
+            f"'{path}' can't be read as netCDF ({_reason(error)}); it is damaged or of another kind."
+        ) from error
+
+
+def _groups(file: h5netcdf.File, names: Iterable[str]) -> Iterator[h5netcdf.Group]:
+    """A group for each name, which the file's attributes remember in order; a group's own name has no slash."""
+    groups: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^\w -]", "_", name) or "session"
+        free = (plain if number == 1 else f"{plain}-{number}" for number in itertools.count(1))
+        groups[next(group for group in free if group not in groups)] = name
+    if not groups:
+        raise UndertowError("There is nothing to write: the mapping of sessions is empty.")
+    file.attrs["schema"] = SESSIONS_SCHEMA
+    file.attrs["sessions"] = _freeze(groups)
+    yield from (file.create_group(group) for group in groups)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _write(dataset: xr.Dataset, place: h5netcdf.Group) -> None:
+    """Write all of it into a file or a group."""
     frozen = _frozen(dataset)
     encoding = {name: _encoding(frozen[name]) for name in frozen.variables}
-    frozen.dump_to_store(xr.backends.H5NetCDFStore(file), encoding=encoding)
+    frozen.dump_to_store(xr.backends.H5NetCDFStore(place), encoding=encoding)
 
 
 def _encoding(array: xr.DataArray) -> dict[str, Any]:
@@ -171,6 +234,28 @@ def _thaw(value: Any) -> Any:
     )
 
 
+def _write_in_chunks(
+    place: h5netcdf.Group, coordinates: xr.Dataset, chunks: Iterable[xr.Dataset], file: WholeFile, name: str
+) -> None:
+    """Write chunk after chunk into a file or a group, as long as `file` has space; `name` is for errors."""
+    remaining = iter(chunks)
+    first = next(remaining, None)
+    if first is None:
+        raise UndertowError(f"There is nothing to write to {name}: no chunk was given.")
+    _write(_frame(coordinates, first), place)
+    streamed = _streamed(coordinates, first)
+    _create(place, first, streamed)
+    written = 0
+    for chunk in itertools.chain([first], remaining):
+        written = _append(place, chunk, streamed, written)
+        file.check()
+    total = coordinates.sizes.get("trial", 0)
+    if written != total:
+        raise UndertowError(
+            f"The chunks for {name} hold {written} trials, but the coordinates {total}; give every trial once."
+        )
+
+
 def _frame(coordinates: xr.Dataset, first: xr.Dataset) -> xr.Dataset:
     """Everything but the variables along `trial`: all coordinates, attributes, and what has no trials."""
     bare = coordinates.drop_vars(list(coordinates.data_vars))
@@ -185,19 +270,19 @@ def _streamed(coordinates: xr.Dataset, first: xr.Dataset) -> list[str]:
     return [name for name, item in first.variables.items() if "trial" in item.dims and name not in known]
 
 
-def _create(file: h5netcdf.File, first: xr.Dataset, streamed: Sequence[str]) -> None:
+def _create(place: h5netcdf.Group, first: xr.Dataset, streamed: Sequence[str]) -> None:
     """Empty compressed variables along the whole trial axis, as the first chunk has them."""
-    sizes = {axis: size for axis, size in first.sizes.items() if axis not in file.dimensions}
+    sizes = {axis: size for axis, size in first.sizes.items() if axis not in place.dimensions}
     for axis, size in sizes.items():
-        file.dimensions[axis] = size
+        place.dimensions[axis] = size
     for name in streamed:
         array = first[name]
         if array.dtype.kind not in "fiu" or array.dims[0] != "trial":
             raise UndertowError(
                 f"'{name}' is {array.dtype} with the axes {array.dims}, but chunks hold numbers with 'trial' first."
             )
-        shape = tuple(file.dimensions[axis].size for axis in array.dims)
-        file.create_variable(
+        shape = tuple(place.dimensions[axis].size for axis in array.dims)
+        place.create_variable(
             name,
             array.dims,
             array.dtype,
@@ -208,73 +293,19 @@ def _create(file: h5netcdf.File, first: xr.Dataset, streamed: Sequence[str]) -> 
         )
 
 
-def _append(file: h5netcdf.File, chunk: xr.Dataset, streamed: Sequence[str], written: int) -> int:
+def _append(place: h5netcdf.Group, chunk: xr.Dataset, streamed: Sequence[str], written: int) -> int:
     """Write one chunk behind the `written` trials and return how many are written then."""
     end = written + chunk.sizes["trial"]
     for name in streamed:
         shape = chunk[name].shape if name in chunk else None
-        expected = file.variables[name].shape
+        expected = place.variables[name].shape
         if shape is None or shape[1:] != expected[1:] or end > expected[0]:
             raise UndertowError(
                 f"The chunk with '{name}' of shape {shape} behind {written} trials does not fit into {expected}; "
                 "give chunks with the same variables and axes, and every trial once."
             )
-        file.variables[name][written:end] = chunk[name].values
+        place.variables[name][written:end] = chunk[name].values
     return end
-
-
-class _Temporary(io.FileIO):
-    """A file that takes writes after a failed one in silence and remembers the failure.
-
-    HDF5 can't close a file whose disk is full: it crashes the process. So it never hears of the failure;
-    whoever writes asks `check` afterwards and throws the file away.
-    """
-
-    failure: OSError | None = None
-
-    def write(self, content: Any) -> int:
-        """Write everything, or remember why not."""
-        length, written = memoryview(content).nbytes, 0
-        end = self.tell() + length
-        try:
-            while written < length:
-                written += super().write(memoryview(content).cast("B")[written:])
-        except OSError as error:
-            self._remember(error)
-            self.seek(end)
-        return length
-
-    def readinto(self, buffer: Any) -> int:
-        """Read, with zeros for what could not be written."""
-        view = memoryview(buffer).cast("B")
-        length = super().readinto(view)
-        view[length:] = bytes(len(view) - length)
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Resize, or remember why not."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self._remember(error)
-            return self.tell() if size is None else size
-
-    def _remember(self, error: OSError) -> None:
-        # A copy without the traceback, which would hold memory of HDF5 that is gone by then.
-        self.failure = OSError(error.errno, error.strerror)
-
-    def check(self) -> None:
-        """Raise the failure, if there was one."""
-        if self.failure is not None:
-            raise self.failure
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[_Temporary]:
-    """A file for HDF5 under a temporary name that takes the place of `path` when all went well."""
-    with replacing(path) as temporary, _Temporary(temporary, "w+") as file:
-        yield file
-        file.check()
 
 
 def _reason(error: Exception) -> str:

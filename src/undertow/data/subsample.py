@@ -1,8 +1,8 @@
 """Trials with fewer entries: what a recording would hold if only some neurons were observed in each bin.
 
 Multiplexed recording (Zhu et al. 2021, arXiv 2111.00070): an interface that can read `keep` of its channels at a time moves
-from channel to channel, so that every neuron is seen now and then. The entries that are not observed become NaN; the true rates of
-a simulation stay.
+from channel to channel, so that every neuron is seen now and then. The entries that are not observed become NaN; the true rates
+of a simulation stay.
 
     sparse = subsample(trials, keep=5, pattern="random", seed=0)
     sparse = subsample(trials, keep=5, pattern="fixed")          # the same channels always: what multiplexing is held against
@@ -30,6 +30,9 @@ def subsample(
 ) -> xr.Dataset:
     """The trials with `keep` neurons observed in each bin, the other entries NaN.
 
+    What else there is stays: behaviour, inputs, true rates, and held-out neurons, which are thinned out like all others. The
+    attribute `notes` says what was done. The same seed keeps the same entries.
+
     Args:
         trials: follow the schema of trials.
         keep: neurons observed in a bin, at most; entries that are NaN already stay so.
@@ -40,17 +43,23 @@ def subsample(
         seed: of the draws, and of where each trial's round begins.
 
     Raises:
-        UndertowError: more neurons to keep than there are, or an unknown pattern or split.
+        UndertowError: more neurons to keep than there are, an unknown pattern or split, or no observed entry left.
     """
     trial_count, bins, neurons = check_trials(trials).counts.shape
     _check(keep, neurons, pattern, block, splits)
     generator = np.random.default_rng(seed)
     kept = PATTERNS[pattern]((trial_count, bins, neurons), int(keep), int(block), generator)
     kept |= ~np.isin(trials.split.values.astype(str), splits)[:, None, None]
-    share = float(kept.mean())
+    share = float((kept & np.isfinite(trials.counts.values)).mean())
+    if not share:
+        raise UndertowError(
+            f"Of the {keep} neurons kept in each bin none was recorded (pattern '{pattern}', seed {seed}); keep more, "
+            "or choose another seed."
+        )
     thinned = trials.assign(counts=trials.counts.where(xr.DataArray(kept, dims=trials.counts.dims)))
-    note = f"Of each bin {keep} of {neurons} neurons were kept ({pattern}): {share:.1%} of the entries."
-    return thinned.assign_attrs(notes=[*_notes(trials), note])
+    of = "each bin" if set(splits) == set(SPLITS) else f"each bin of the trials of {' and '.join(splits)}"
+    note = f"Of {of} {keep} of {neurons} neurons were kept (pattern {pattern}, seed {seed}): {share:.1%} of the entries."
+    return thinned.assign_attrs(notes="\n".join([*_notes(trials), note]))
 
 
 def _random(shape: tuple[int, int, int], keep: int, _: int, generator: np.random.Generator) -> np.ndarray:
@@ -94,14 +103,18 @@ def _check(keep: object, neurons: int, pattern: str, block: object, splits: tupl
     if pattern not in PATTERNS:
         raise UndertowError(f"There is no pattern '{pattern}'; {closest(pattern, PATTERNS)}")
     if not isinstance(keep, Integral) or isinstance(keep, bool) or not 1 <= keep <= neurons:
-        raise UndertowError(f"{keep!r} of {neurons} neurons can't be kept in each bin; choose 1 to {neurons}.")
+        raise UndertowError(
+            f"{keep!r} of {neurons} neurons can't be kept in each bin; choose 1 to {neurons}."
+        )
     if not isinstance(block, Integral) or isinstance(block, bool) or block < 1:
         raise UndertowError(f"A block of {block!r} bins can't be; choose a whole number of 1 or more.")
+    if not splits:
+        raise UndertowError(f"No split is named whose trials shall be thinned out; choose from {SPLITS}.")
     for name in splits:
         if name not in SPLITS:
             raise UndertowError(f"There is no split '{name}'; {closest(name, SPLITS)}")
 
 
 def _notes(trials: xr.Dataset) -> list[str]:
-    notes = trials.attrs.get("notes", [])
-    return [notes] if isinstance(notes, str) and notes else list(notes)
+    notes = trials.attrs.get("notes", "")
+    return [note for note in (notes.split("\n") if isinstance(notes, str) else notes) if note]

@@ -1,6 +1,7 @@
 """What each command does, from its arguments to its result; `cli` shows it."""
 
 import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,9 +9,11 @@ import xarray as xr
 
 from undertow.data import store
 from undertow.data.describe import describe
-from undertow.data.loading import load
+from undertow.data.loading import load, load_each
+from undertow.data.sessions import sessions
 from undertow.data.simulate import SYSTEMS
 from undertow.data.splits import hold_out, split
+from undertow.data.subsample import subsample
 from undertow.data.windows import chop
 from undertow.experiments import (
     analysis_record,
@@ -84,21 +87,33 @@ def run_simulate(system: str, out: Path, settings: tuple[str, ...], common: Comm
             raise UndertowError(f"The system '{system}' has no setting '{name}'; {closest(name, known)}")
     if common.seed is not None:
         arguments["seed"] = common.seed
-    trials = SYSTEMS[system](**arguments)
-    store.save(trials, out)
-    return f"Wrote {_size(trials)} of the system '{system}', with its true rates, to {out}."
+    simulated = SYSTEMS[system](**arguments)
+    store.save(simulated, out)
+    return f"Wrote {_size(simulated)} of the system '{system}', with its true rates, to {out}."
 
 
-def run_convert(source: Path, out: Path, cut: Cut, common: Common) -> str:
-    """Write the trials of a source; sentences about them."""
-    trials = assigned(read(source, cut), cut, common)
-    store.save(trials, out)
-    return "\n".join([*_notes(trials), f"Wrote {_size(trials)} to {out}."])
+def run_convert(sources: Sequence[Path], out: Path, cut: Cut, common: Common) -> str:
+    """Write the trials of a source, or of several sessions to one file; sentences about them."""
+    several = {name: assigned(trials, cut, common) for name, trials in read_sessions(sources, cut).items()}
+    written = several if len(several) > 1 else next(iter(several.values()))
+    store.save(written, out)
+    return "\n".join([*_notes_of(several), f"Wrote {_size(written)} to {out}."])
+
+
+def run_subsample(
+    source: Path, out: Path, keep: int, pattern: str, block: int, splits: tuple[str, ...], common: Common
+) -> str:
+    """Write trials of which few neurons are observed in each bin; sentences about them."""
+    trials = load(source)
+    seed = common.seed or 0
+    sparse = subsample(trials, keep=keep, pattern=pattern, block=block, splits=splits, seed=seed)
+    store.save(sparse, out)
+    return f"{sparse.attrs['notes'].splitlines()[-1]}\nWrote {_size(sparse)} to {out}."
 
 
 def run_describe(source: Path, cut: Cut) -> str:
-    """A page about a source."""
-    return str(describe(read(source, cut)))
+    """A page about a source, a section for each session."""
+    return "\n\n\n".join(str(describe(trials)) for trials in read_each([source], cut).values())
 
 
 def run_fit(
@@ -258,12 +273,30 @@ def run_doctor(_: Common) -> dict[str, str]:
 
 def read(source: Path, cut: Cut) -> xr.Dataset:
     """Trials of a source, chopped into windows if asked."""
+    return _chopped(load(source, **_options(cut)), cut)
+
+
+def read_each(sources: Sequence[Path], cut: Cut) -> dict[str, xr.Dataset]:
+    """Trials of all sessions in several sources by name, as they are, chopped into windows if asked."""
+    return {name: _chopped(trials, cut) for name, trials in load_each(sources, **_options(cut)).items()}
+
+
+def read_sessions(sources: Sequence[Path], cut: Cut) -> dict[str, xr.Dataset]:
+    """Trials of all sessions in several sources by name, chopped if asked, brought to the same bins and known inputs."""
+    return sessions(read_each(sources, cut))
+
+
+def _options(cut: Cut) -> dict[str, Any]:
+    """What `load` is told."""
     asked = ("bin_width", "align", "window", "table", "variable", "condition", "neurons")
     options = {name: getattr(cut, name) for name in asked if getattr(cut, name) is not None}
     behaviour = getattr(cut, "behaviour", ())
     if behaviour:
         options["behaviour"] = behaviour[0] if len(behaviour) == 1 else list(behaviour)
-    trials = load(source, **options)
+    return options
+
+
+def _chopped(trials: xr.Dataset, cut: Cut) -> xr.Dataset:
     return chop(trials, length=cut.chop, overlap=cut.overlap) if cut.chop else trials
 
 
@@ -320,7 +353,23 @@ def _notes(trials: xr.Dataset) -> list[str]:
     return [notes] if isinstance(notes, str) and notes else list(notes)
 
 
-def _size(trials: xr.Dataset) -> str:
-    sizes = trials.sizes
-    bins = f"{sizes['time']} bins of {trials.attrs['bin_width'] * 1e3:g} ms"
-    return f"{sizes['trial']} trials of {sizes['neuron']} neurons, up to {bins},"
+def _notes_of(several: Mapping[str, xr.Dataset]) -> list[str]:
+    """The notes of all sessions, with the session's name where there are several."""
+    return [
+        note if len(several) == 1 else f"{name}: {note}"
+        for name, trials in several.items()
+        for note in _notes(trials)
+    ]
+
+
+def _size(trials: xr.Dataset | Mapping[str, xr.Dataset]) -> str:
+    if isinstance(trials, xr.Dataset):
+        sizes = trials.sizes
+        bins = f"{sizes['time']} bins of {trials.attrs['bin_width'] * 1e3:g} ms"
+        return f"{sizes['trial']} trials of {sizes['neuron']} neurons, up to {bins},"
+    each = ", ".join(
+        f"'{name}' {one.sizes['trial']} of {one.sizes['neuron']}" for name, one in trials.items()
+    )
+    longest = max(trials.values(), key=lambda one: one.sizes["time"])
+    bins = f"{longest.sizes['time']} bins of {longest.attrs['bin_width'] * 1e3:g} ms"
+    return f"{len(trials)} sessions (trials of neurons: {each}), up to {bins},"

@@ -34,7 +34,9 @@ def test_which_trial_of_a_condition_validates_is_random():
 
 
 def test_every_system_takes_the_words_of_the_command_line():
-    for make in SYSTEMS.values():
+    for name, make in SYSTEMS.items():
+        if name.endswith("sessions"):  # a dictionary of trials: test_chaotic_sessions.py
+            continue
         known = inspect.signature(make).parameters
         few = {"trials": 30, "conditions": 3, "repeats": 10}
         sizes = {name: number for name, number in few.items() if name in known}

@@ -67,7 +67,7 @@ def chaotic_rnn(  # noqa: PLR0913 - what of the published experiment may be move
     start = starts.standard_normal((conditions, neurons))
     drive = pulse[..., None] * input_weights
     states, activity = path(start, g * weights, drive, bin_width=bin_width, tau=tau)
-    rates = max_rate * _unit_range(activity)
+    rates = max_rate * unit_range(activity)
     condition = spikes.conditions_of_trials(conditions * repeats, conditions)
     truth = {"true_inputs": pulse[condition, :, None], "pulse_time": (pulse_bin[condition] + 0.5) * bin_width}
     return as_trials(
@@ -129,7 +129,7 @@ def path(
     return states, activity
 
 
-def _unit_range(activity: np.ndarray) -> np.ndarray:
+def unit_range(activity: np.ndarray) -> np.ndarray:
     """`activity` (condition, time, neuron) brought to [0, 1] for each neuron; 0 for one that never moves."""
     lowest = activity.min(axis=(0, 1))
     span = activity.max(axis=(0, 1)) - lowest
