@@ -17,8 +17,8 @@ from undertow.data.simulate import SYSTEMS
 from undertow.data.simulate.truth import true_system
 from undertow.experiments import analysis_record
 from undertow.experiments.fitted import Fitted
-from undertow.experiments.run_folder import Session
 from undertow.experiments.recipe import Recipe
+from undertow.experiments.run_folder import Session
 from undertow.models import MODELS
 from undertow.models.base import LatentDynamics
 from undertow.training.loop import Training

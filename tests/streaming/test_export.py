@@ -13,8 +13,8 @@ import pytest
 import undertow as ut
 from undertow.cli import main
 from undertow.experiments.fitted import Fitted
-from undertow.experiments.run_folder import Session
 from undertow.experiments.recipe import Recipe
+from undertow.experiments.run_folder import Session
 from undertow.models.base import DataSummary, Streaming
 from undertow.models.lfads import LFADS
 from undertow.models.transformer import NDT

@@ -15,9 +15,12 @@ from undertow.cli import nlb
 from undertow.cli.options import (
     AS_PUBLISHED,
     EVERY,
+    FROM_CHANCE,
     UNCUT,
+    HowToBegin,
     HowToCut,
     HowToSearch,
+    Session,
     Settings,
     Shared,
     complain,
@@ -134,34 +137,35 @@ def describe(
 
 def fit(
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")],
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE ...")] = (),
     /,
     *,
     out: Path,
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
     settings: Settings = (),
+    begin: HowToBegin = FROM_CHANCE,
     cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
-    """Fit a model, then infer, evaluate and report; go on if the run was interrupted.
+    """Fit a model, then infer, evaluate and report; go on if the run was interrupted. Several sources are sessions of one model.
 
     Example: undertow fit lfads trials.nc --out runs/first --set lfads.factors=20 training.epochs=300
 
     Args:
-        model: lfads; or a baseline: smoothing, gpfa, slds, psth.
-        source: Trials, or any source that convert takes.
+        model: lfads, ndt or autoencoder; or a baseline: smoothing, gpfa, slds, psth. May be left out with --from.
+        sources: Trials, or any sources that convert takes, each a session of its own.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.
         settings: Settings, section.key=value.
     """
     from undertow.experiments.commands import run_fit
 
-    show_scores(run_fit(model, source, out, recipe, settings, cut, common), out)
+    show_scores(run_fit(model, sources, out, recipe, settings, begin, cut, common), out)
 
 
 def search(
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")],
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE ...")] = (),
     /,
     *,
     out: Path = Path("runs/search"),
@@ -177,14 +181,14 @@ def search(
 
     Args:
         model: lfads.
-        source: Trials, or any source that convert takes.
+        sources: Trials, or any sources that convert takes, each a session of its own.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.
         settings: Settings, section.key=value; a number that is set here does not move.
     """
     from undertow.experiments.commands import run_search
 
-    show_scores(run_search(model, source, out, recipe, settings, how, cut, common), out)
+    show_scores(run_search(model, sources, out, recipe, settings, how, cut, common), out)
 
 
 def dimensions(
@@ -297,6 +301,7 @@ def stream(
     decode: bool = False,
     wait: bool = True,
     out: Annotated[Path | None, tyro.conf.arg(metavar="ESTIMATE.nc")] = None,
+    session: Session = None,
     common: Shared = EVERY,
 ) -> None:
     """Replay a recording bin by bin in real time, and measure how long the model takes for each bin.
@@ -312,10 +317,11 @@ def stream(
         decode: Fit a linear decoder of behaviour to the training trials, and stream behaviour, too.
         wait: Wait for the end of each bin, as a closed loop would.
         out: Store what was streamed as an estimate.
+        session: Which session of the run, where it holds several.
     """
     from undertow.experiments.commands import run_stream
 
-    say(run_stream(run, replay, trials, window, delay, out, common, decodes=decode, waits=wait))
+    say(run_stream(run, replay, trials, window, delay, out, session, common, decodes=decode, waits=wait))
 
 
 def analyze(
@@ -325,6 +331,7 @@ def analyze(
     trials: Annotated[Path | None, tyro.conf.arg(metavar="TRIALS.nc")] = None,
     inputs: Annotated[str, tyro.conf.arg(metavar="WAY")] = "zero",
     starts: Annotated[int, tyro.conf.arg(metavar="N")] = 1024,
+    session: Session = None,
     common: Shared = EVERY,
 ) -> None:
     """Look inside a model's dynamics: fixed points, eigenvalues, Lyapunov exponents, beside the truth where it is known.
@@ -336,10 +343,11 @@ def analyze(
         trials: Trials of the same neurons, whose latents say where to look; those of the fit if not given.
         inputs: What pushes all the while: 'zero' for nothing, 'mean' for the mean of all inputs.
         starts: States along the trajectories from which fixed points are looked for.
+        session: Which session of the run, where it holds several.
     """
     from undertow.experiments.commands import run_analyze
 
-    say(run_analyze(run, trials, inputs, starts, common))
+    say(run_analyze(run, trials, inputs, starts, session, common))
 
 
 def export(
@@ -347,6 +355,7 @@ def export(
     /,
     *,
     onnx: Annotated[Path, tyro.conf.arg(metavar="STEP.onnx")],
+    session: Session = None,
     common: Shared = EVERY,
 ) -> None:
     """Write a causal model's step of one bin for ONNX Runtime, and a script that runs it without undertow.
@@ -356,10 +365,11 @@ def export(
     Args:
         run: The folder of a finished run.
         onnx: The file to write; the script beside it has the same name and ends in .py.
+        session: Which session of the run, where it holds several.
     """
     from undertow.experiments.commands import run_export
 
-    say(run_export(run, onnx, common))
+    say(run_export(run, onnx, session, common))
 
 
 def doctor(*, common: Shared = EVERY) -> None:

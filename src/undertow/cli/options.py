@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
 
 Names = tuple[str, ...]
+Session = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 Settings = Annotated[Names, tyro.conf.arg(name="set", metavar="KEY=VALUE")]
 
 
@@ -81,11 +83,24 @@ class How:
     """At most so many of Ray's workers; one a GPU, or one a machine, if not given."""
 
 
+@dataclass(frozen=True)
+class Begin:
+    """Where training begins; every other key is a setting, start.key=value."""
+
+    run: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
+    """Folder of a fitted run whose weights, and recipe, to begin with."""
+    train: Annotated[str | None, tyro.conf.arg(metavar="PARTS")] = None
+    """Parts that train, e.g. readout,encoder; the others rest."""
+    new_session: bool = False
+    """Other neurons than the run's: take what sessions share, train read-in and read-out."""
+
+
 Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]
 HowToCut = Annotated[Cut, tyro.conf.OmitArgPrefixes]
+HowToBegin = Annotated[Begin, tyro.conf.OmitArgPrefixes]
 HowToSearch = Annotated[How, tyro.conf.OmitArgPrefixes]
 
-EVERY, UNCUT, AS_PUBLISHED = Common(), Cut(), How()
+EVERY, UNCUT, AS_PUBLISHED, FROM_CHANCE = Common(), Cut(), How(), Begin()
 """What holds where nothing is said."""
 
 

@@ -10,8 +10,8 @@ from undertow.components.linear import fan_in_normal
 class ReadIn(eqx.Module):
     """features = (counts - centre) kernel + bias, where an entry that was not observed (NaN) adds nothing.
 
-    An unobserved entry counts as one at its centre, so that neither the neurons of other sessions nor those missing in a bin shift
-    the features. The centre starts at each neuron's mean, the kernel at N(0, 1/fan_in) with `fan_in` the number of neurons that
+    An unobserved entry counts as one at its centre, so neither the neurons of other sessions nor those missing in a bin shift the
+    features. The centre starts at each neuron's mean, the kernel at N(0, 1/fan_in) with `fan_in` the number of neurons that
     one trial has. (Multi-session LFADS: features = (counts - b) W; Pandarinath et al. 2018.)
     """
 

@@ -23,8 +23,8 @@ EMPTY = -1
 class TrialArrays(NamedTuple):
     """Counts (trial, time, neuron), known inputs (trial, time, input; no columns without inputs), and the trials' numbers.
 
-    Where trials come from several recordings, `neurons` (trial, column) holds the model's neuron behind each column of the counts,
-    -1 behind an empty one; None where the columns are the model's neurons in their order.
+    Where trials come from several recordings, `neurons` (trial, column) holds the model's neuron behind each column of counts, -1
+    behind an empty one; None where the columns are the model's neurons in their order.
     """
 
     counts: np.ndarray
@@ -88,7 +88,9 @@ def session_arrays(sessions: Mapping[str, xr.Dataset]) -> tuple[TrialArrays, Tri
         first_neuron += trials.sizes["neuron"]
         first_trial += trials.sizes["trial"]
     columns = max(trials.sizes["neuron"] for trials in sessions.values())
-    train, valid = (_joined([_widened(part, columns) for part in split]) for split in zip(*parts, strict=True))
+    train, valid = (
+        _joined([_widened(part, columns) for part in split]) for split in zip(*parts, strict=True)
+    )
     return train, valid
 
 

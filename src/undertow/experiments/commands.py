@@ -26,13 +26,12 @@ from undertow.experiments import (
     pipeline,
     recipe,
     replay,
-    scoring,
 )
 from undertow.experiments.analysing import analyze, dynamics_of, has_report, redraw
 from undertow.experiments.demo import demo
 from undertow.experiments.export import export
-from undertow.experiments.fitted import open_run
-from undertow.experiments.inference import for_session
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.opening_runs import open_run, open_session
 from undertow.experiments.progress import Listener
 from undertow.experiments.space_settings import with_space
 from undertow.models import MODELS
@@ -56,6 +55,14 @@ class Cut(Protocol):
     split_by: str
     hold_out: float
     forward: int
+
+
+class Begin(Protocol):
+    """Where a fit begins; see `cli.options.Begin`."""
+
+    run: Path | None
+    train: str | None
+    new_session: bool
 
 
 class How(Protocol):
@@ -117,19 +124,27 @@ def run_describe(source: Path, cut: Cut) -> str:
 
 
 def run_fit(
-    model: str, source: Path, out: Path, name: str | None, settings: tuple[str, ...], cut: Cut, common: Common
+    model: str,
+    sources: Sequence[Path],
+    out: Path,
+    name: str | None,
+    settings: tuple[str, ...],
+    begin: Begin,
+    cut: Cut,
+    common: Common,
 ) -> dict[str, Any]:
     """Fit, infer, score and report; the scores."""
     cache.switch_on()
-    chosen = recipe.from_document(_document(model, name, settings, common))
+    model, sources, document = _begun(model, sources, begin)
+    chosen = recipe.from_document(_document(model, name, settings, common, document))
     listener = Listener(is_quiet=common.quiet)
-    trials = _announced(source, cut, common, listener)
-    return pipeline.run(chosen, trials, out, source=source, listener=listener)
+    trials = _announced(sources, cut, common, listener)
+    return pipeline.run(chosen, trials, out, source=_only(sources), listener=listener)
 
 
 def run_search(
     model: str,
-    source: Path,
+    sources: Sequence[Path],
     out: Path,
     name: str | None,
     settings: tuple[str, ...],
@@ -150,9 +165,9 @@ def run_search(
         section["hold"] = sorted({*section["hold"], *held})
     chosen = recipe.from_document({**document, "search": section})
     listener = Listener(is_quiet=common.quiet)
-    trials = _announced(source, cut, common, listener)
+    trials = _announced(sources, cut, common, listener)
     return pipeline.run_search(
-        chosen, trials, out, source=source, ray=how.ray, workers=how.workers, listener=listener
+        chosen, trials, out, source=_only(sources), ray=how.ray, workers=how.workers, listener=listener
     )
 
 
@@ -173,7 +188,11 @@ def run_dimensions(
     key = f"{model}.{dimensions.field_of(chosen)}"
     if key in {setting.partition("=")[0].strip() for setting in settings}:
         raise UndertowError(f"Both --sizes and --set give '{key}'; leave it out of --set.")
-    trials = _announced(source, cut, common, Listener(is_quiet=common.quiet))
+    trials = _announced([source], cut, common, Listener(is_quiet=common.quiet))
+    if not isinstance(trials, xr.Dataset):
+        raise UndertowError(
+            f"'{source}' holds {len(trials)} sessions ({', '.join(trials)}), but sizes are compared on one; give that one's file."
+        )
     found = dimensions.latent_dimensions(
         trials, sizes, model=chosen, out=out, seeds=seeds, source=source, quiet=common.quiet
     )
@@ -184,20 +203,25 @@ def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut,
     """Write the estimate of trials; a sentence about it."""
     cache.switch_on()
     fitted = open_run(run)
-    trials = load(source, lazy=True) if source.suffix == ".nc" else read(source, cut)
+    several = load_each(source, lazy=True) if source.suffix == ".nc" else read_each([source], cut)
+    trials = several if len(several) > 1 else next(iter(several.values()))
+    if len(several) > 1 and isinstance(fitted, Fitted):
+        raise UndertowError(
+            f"'{source}' holds {len(several)} sessions ({', '.join(several)}), but '{run}' was fitted to one; give that "
+            "session's trials."
+        )
     estimate = fitted.infer(trials, samples=samples, seed=common.seed, out=out)
-    return f"Wrote {', '.join(estimate.data_vars)} of {trials.sizes['trial']} trials to {out}."
+    count = sum(of_session.sizes["trial"] for of_session in several.values())
+    first = estimate if isinstance(estimate, xr.Dataset) else next(iter(estimate.values()))
+    return f"Wrote {', '.join(first.data_vars)} of {count} trials to {out}."
 
 
 def run_evaluate(run: Path, source: Path | None, common: Common) -> dict[str, Any]:
     """The scores of a run on its own trials or on others."""
     cache.switch_on()
     fitted = open_run(run)
-    trials = pipeline.trials_of(fitted) if source is None else for_session(load(source), fitted.session)
-    listener = Listener(is_quiet=common.quiet)
-    listener.say(f"Inferring {trials.sizes['trial']} trials ...")
-    estimate = fitted.infer(trials)
-    return scoring.score(fitted, estimate, trials, scoring.reference_for(trials))
+    trials = pipeline.trials_of(fitted) if source is None else load_each(source)
+    return pipeline.evaluate(fitted, trials, listener=Listener(is_quiet=common.quiet))
 
 
 def run_report(run: Path, trials: Path | None, common: Common) -> dict[str, Any]:
@@ -213,6 +237,7 @@ def run_stream(
     window: int | None,
     delay: int,
     out: Path | None,
+    session: str | None,
     common: Common,
     *,
     decodes: bool,
@@ -220,7 +245,8 @@ def run_stream(
 ) -> str:
     """Replay trials through a run's stream and write latency.json into its folder; the table, and sentences."""
     cache.switch_on()
-    fitted, trials = open_run(run), load(source)
+    fitted = open_session(run, session)
+    trials = _of_session(source, fitted)
     listener = Listener(is_quiet=common.quiet)
     _check_replay(first, out)
     decoder = fitted.decoder(trials, window=window, delay=delay) if decodes else None
@@ -237,12 +263,14 @@ def run_stream(
     return "\n".join([latency.table(measured), *_words_on(replayed, chosen, fitted.folder, out)])
 
 
-def run_analyze(run: Path, source: Path | None, inputs: str, starts: int, common: Common) -> str:
+def run_analyze(
+    run: Path, source: Path | None, inputs: str, starts: int, session: str | None, common: Common
+) -> str:
     """Analyse a run's dynamics, write analysis.json and redraw its report; the table, and where to look further."""
     cache.switch_on()
-    fitted, listener = open_run(run), Listener(is_quiet=common.quiet)
+    fitted, listener = open_session(run, session), Listener(is_quiet=common.quiet)
     dynamics_of(fitted)  # refuses before anything takes time
-    trials = pipeline.trials_of(fitted) if source is None else load(source)
+    trials = pipeline.trials_of(fitted) if source is None else _of_session(source, fitted)
     listener.say(f"Looking for fixed points near the latents of {_size(trials)} from {starts} starts ...")
     found = analyze(fitted, trials, inputs=inputs, starts=starts, seed=common.seed or 0)
     wrote = f"Wrote {run / analysis_record.NAME}"
@@ -252,10 +280,10 @@ def run_analyze(run: Path, source: Path | None, inputs: str, starts: int, common
     return f"{found}\n{wrote}; the section 'Dynamics' of {redraw(fitted, trials)} shows it."
 
 
-def run_export(run: Path, onnx: Path, _: Common) -> str:
+def run_export(run: Path, onnx: Path, session: str | None, _: Common) -> str:
     """Write a run's one-bin step and its script; sentences about them."""
     cache.switch_on()
-    exported = export(run, onnx)
+    exported = export(open_session(run, session), onnx)
     size = exported.path.stat().st_size / 1e6
     return "\n".join(
         [
@@ -334,18 +362,64 @@ def _words_on(replayed: replay.Replay, trials: xr.Dataset, folder: Path, out: Pa
     return lines
 
 
-def _document(model: str, name: str | None, settings: tuple[str, ...], common: Common) -> dict[str, Any]:
-    """The recipe's document with the settings and the seed of the command line."""
-    document = recipe.with_settings({**(recipe.read(name) if name else {}), "model": model}, settings)
+def _begun(model: str, sources: Sequence[Path], begin: Begin) -> tuple[str, Sequence[Path], dict[str, Any]]:
+    """The model, the sources, and the document to start from: that of the run that is begun with, if any."""
+    if begin.run is None:
+        if begin.train or begin.new_session:
+            raise UndertowError(
+                "--train and --new-session belong to a fit that begins with a fitted run; name its folder with --from RUN."
+            )
+        return model, sources, {}
+    known = open_run(begin.run).recipe
+    if model not in recipe.EVERY_MODEL:  # left out: the run says which
+        model, sources = known.model.section, [Path(model), *sources]
+    parts = tuple(part.strip() for part in (begin.train or "").split(",") if part.strip())
+    start = {"run": str(begin.run), "train": parts, "new_session": begin.new_session}
+    return model, sources, {**known._replace(search=None).document(), "start": start}
+
+
+def _only(sources: Sequence[Path]) -> Path | None:
+    """The file of all trials, where it is one."""
+    return sources[0] if len(sources) == 1 else None
+
+
+def _of_session(source: Path, fitted: Fitted) -> xr.Dataset:
+    """The trials in a file, of one session or of the fitted one among several."""
+    several = load_each(source)
+    if len(several) > 1 and fitted.session.name not in several:
+        raise UndertowError(
+            f"'{source}' holds no session '{fitted.session.name}'; {closest(fitted.session.name, several)}"
+        )
+    return several[fitted.session.name] if len(several) > 1 else next(iter(several.values()))
+
+
+def _document(
+    model: str,
+    name: str | None,
+    settings: tuple[str, ...],
+    common: Common,
+    beginning: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The recipe's document with the settings and the seed of the command line, over the one that is begun with."""
+    document = {**(beginning or {}), "model": model}
+    for key, value in (recipe.read(name) if name else {}).items():
+        both = isinstance(value, dict) and isinstance(document.get(key), dict)
+        document[key] = {**document[key], **value} if both else value
+    document = recipe.with_settings({**document, "model": model}, settings)
     return document if common.seed is None else {**document, "seed": common.seed}
 
 
-def _announced(source: Path, cut: Cut, common: Common, listener: Listener) -> xr.Dataset:
-    """The trials of a source, split as asked, after saying what was noted about them."""
-    trials = assigned(read(source, cut), cut, common)
-    for note in _notes(trials):
+def _announced(
+    sources: Sequence[Path], cut: Cut, common: Common, listener: Listener
+) -> xr.Dataset | dict[str, xr.Dataset]:
+    """The trials of the sources, of one session or of several by name, split as asked, after saying what was noted about them."""
+    if not sources:
+        raise UndertowError("There is nothing to fit; give the file of the trials after the model.")
+    read_all = {name: assigned(trials, cut, common) for name, trials in read_each(sources, cut).items()}
+    several = sessions(read_all) if len(read_all) > 1 else read_all
+    for note in _notes_of(several):
         listener.say(note)
-    return trials
+    return several if len(several) > 1 else next(iter(several.values()))
 
 
 def _notes(trials: xr.Dataset) -> list[str]:

@@ -1,6 +1,6 @@
 """A fitted model and the folder it lives in: everything needed to use it again, next year too."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,14 @@ class Fitted:
         samples = self.samples if samples is None else samples
         seed = self.recipe.seed if seed is None else seed
         return inference.infer(self.models, self.session, trials, samples=samples, seed=seed, out=out)
+
+    def estimating(
+        self, trials: xr.Dataset, *, samples: int | None = None, seed: int | None = None
+    ) -> tuple[xr.Dataset, Iterator[xr.Dataset]]:
+        """The estimate's coordinates, and its pieces along `trial` one after the other; arguments and errors as for `infer`."""
+        samples = self.samples if samples is None else samples
+        seed = self.recipe.seed if seed is None else seed
+        return inference.in_chunks(self.models, self.session, trials, samples=samples, seed=seed)
 
     def stream(
         self, *, window: int | None = None, delay: int = 0, decoder: LinearDecoder | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import xarray as xr
 
+from undertow.data import store
 from undertow.experiments import run_folder
 from undertow.experiments.fitted import Fitted
 from undertow.experiments.recipe import Recipe
@@ -71,7 +72,13 @@ class FittedSessions:
         """
         if isinstance(trials, xr.Dataset):
             return self.at(str(trials.attrs.get("session"))).infer(trials, **options)
-        return {name: self.at(name).infer(of_session, **options) for name, of_session in trials.items()}
+        if options.get("out") is None:
+            return {name: self.at(name).infer(of_session, **options) for name, of_session in trials.items()}
+        out, parts = options.pop("out"), {}
+        for name, of_session in trials.items():
+            parts[name] = self.at(name).estimating(of_session, **options)
+        store.write_session_chunks(out, parts)
+        return store.open_estimate(out, lazy=True)
 
     def save(self) -> None:
         """Write the weights and what they need to be read again."""

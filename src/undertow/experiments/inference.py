@@ -41,6 +41,17 @@ def infer(
     of several models are averaged, and `rates_sd` holds their differences too; everything else is the first one's, for no two
     models mean the same by a factor. With 0 samples nothing is drawn: posterior means pass on in their place, as in a stream.
     """
+    coordinates, chunks = in_chunks(models, session, trials, samples=samples, seed=seed)
+    if out is not None:
+        store.write_chunks(out, coordinates, chunks)
+        return store.open_estimate(out, lazy=True)
+    return xr.concat(list(chunks), "trial").assign_coords(coordinates.coords).assign_attrs(coordinates.attrs)
+
+
+def in_chunks(
+    models: Sequence[Model], session: "Session", trials: xr.Dataset, *, samples: int, seed: int
+) -> tuple[xr.Dataset, Iterator[xr.Dataset]]:
+    """The estimate of `trials` as its coordinates, and pieces along `trial` that are made as they are asked for."""
     if samples < 0:
         raise UndertowError(
             f"The estimate is asked for from {samples} posterior samples; take 1 or more, or 0 for the posterior's means."
@@ -49,11 +60,7 @@ def infer(
     is_told = any(model.needs_conditions for model in models)
     numbers = numbers_of(trials, session.conditions) if is_told else None
     chunks = _chunks(models, trials, numbers, samples=samples, seed=seed)
-    coordinates = xr.Dataset(coords=trials.coords, attrs=attributes(trials, samples, len(models)))
-    if out is not None:
-        store.write_chunks(out, coordinates, chunks)
-        return store.open_estimate(out, lazy=True)
-    return xr.concat(list(chunks), "trial").assign_coords(trials.coords).assign_attrs(coordinates.attrs)
+    return xr.Dataset(coords=trials.coords, attrs=attributes(trials, samples, len(models))), chunks
 
 
 def for_session(trials: xr.Dataset, session: "Session") -> xr.Dataset:

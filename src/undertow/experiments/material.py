@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -29,14 +28,14 @@ class Material(NamedTuple):
 
     Attributes:
         recipe: with everything that the recordings decide written out: a read-in for several sessions.
-        sessions: the recordings by name, with their neurons and bins as the model takes them; a single one has one entry.
+        given: the recordings by name, as they were given; a single one has one entry.
         data: training and validation trials.
         corruption: what is concealed in them.
         beginning: the weights to begin with, and what a person should know of them.
     """
 
     recipe: Recipe
-    sessions: Sessions
+    given: Sessions
     data: tuple[TrialArrays, TrialArrays]
     corruption: Corruption
     beginning: Beginning
@@ -47,6 +46,11 @@ class Material(NamedTuple):
         return self.beginning.opening
 
     @property
+    def sessions(self) -> Sessions:
+        """The recordings by name, with their neurons as the model takes them."""
+        return self.beginning.sessions
+
+    @property
     def trials(self) -> xr.Dataset:
         """The trials of a single session."""
         (trials,) = self.sessions.values()
@@ -55,8 +59,7 @@ class Material(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """A short name for exactly these data."""
-        names = [fingerprint(trials) for trials in self.sessions.values()]
-        return names[0] if len(names) == 1 else hashlib.blake2b("".join(names).encode(), digest_size=8).hexdigest()
+        return fingerprint_of(self.given)
 
 
 def material(recipe: Recipe, trials: xr.Dataset | Mapping[str, xr.Dataset]) -> Material:
@@ -72,10 +75,8 @@ def material(recipe: Recipe, trials: xr.Dataset | Mapping[str, xr.Dataset]) -> M
     began = beginning(recipe, several)
     for name, of_session in began.sessions.items():
         check_support(recipe.model.observation, of_session, name if len(several) > 1 else "")
-    arrays = (
-        session_arrays(began.sessions) if len(several) > 1 else training_arrays(*began.sessions.values())
-    )
-    return Material(recipe, began.sessions, arrays, concealed(recipe, began.sessions), began)
+    arrays = session_arrays(began.sessions) if len(several) > 1 else training_arrays(*began.sessions.values())
+    return Material(recipe, several, arrays, concealed(recipe, began.sessions), began)
 
 
 def given_sessions(trials: xr.Dataset | Mapping[str, xr.Dataset]) -> Sessions:
@@ -89,9 +90,17 @@ def refuse_direct(recipe: Recipe, several: Sessions) -> None:
     """Models that are fitted directly know one recording and begin from nothing."""
     if isinstance(recipe.model, DirectConfig) and (len(several) > 1 or recipe.start.run):
         raise UndertowError(
-            f"'{recipe.model.section}' is fitted to one recording at once, without weights to begin with; fit it to each session by "
-            "itself, or fit lfads, autoencoder or ndt to all."
+            f"'{recipe.model.section}' is fitted to one recording at once, without weights to begin with; fit it to each session "
+            "by itself, or fit lfads, autoencoder or ndt to all."
         )
+
+
+def fingerprint_of(several: Sessions) -> str:
+    """A short name for exactly these data of one session or several."""
+    names = [fingerprint(trials) for trials in several.values()]
+    if len(names) == 1:
+        return names[0]
+    return hashlib.blake2b("".join([*several, *names]).encode(), digest_size=8).hexdigest()
 
 
 def fingerprint(trials: xr.Dataset) -> str:
@@ -163,8 +172,3 @@ def masking_of(corruption: CorruptionConfig, several: Sessions) -> Masking:
             f"The masks '{asks[0]}' hide one region at a time, but all neurons lie in '{names[0]}'; take other corruption.masks."
         )
     return masked_as(corruption, Masking(jnp.asarray(region, jnp.int32), len(names), corruption.masks))
-
-
-def folder_of(recipe: Recipe) -> Path | None:
-    """The run that training begins with."""
-    return Path(recipe.start.run) if recipe.start.run else None

@@ -36,6 +36,7 @@ def open_session(folder: str | Path, name: str | None = None) -> Fitted:
         return fitted.at(name)
     if name not in (None, fitted.session.name):
         raise UndertowError(
-            f"The run in '{folder}' was fitted to the session '{fitted.session.name}' alone, not to '{name}'; leave out --session."
+            f"The run in '{folder}' was fitted to the session '{fitted.session.name}' alone, not to '{name}'; leave --session "
+            "out."
         )
     return fitted

@@ -7,10 +7,15 @@ from typing import Any
 import xarray as xr
 
 from undertow.data import store
-from undertow.data.loading import load
-from undertow.experiments import scoring
-from undertow.experiments.fitted import Fitted, open_run
-from undertow.experiments.fitting import fingerprint, fit
+from undertow.data.loading import load_each
+from undertow.data.sessions import sessions
+from undertow.experiments import scoring, session_results
+from undertow.experiments.fitted import Fitted
+from undertow.experiments.fitted_sessions import FittedSessions
+from undertow.experiments.fitting import fit
+from undertow.experiments.inference import for_session
+from undertow.experiments.material import Sessions, fingerprint_of, given_sessions
+from undertow.experiments.opening_runs import open_run
 from undertow.experiments.progress import Listener
 from undertow.experiments.recipe import Recipe
 from undertow.experiments.searching import search
@@ -19,9 +24,9 @@ from undertow.vocabulary import UndertowError
 
 
 def run(
-    recipe: Recipe, trials: xr.Dataset, out: Path, *, source: Path | None, listener: Listener
+    recipe: Recipe, trials: xr.Dataset | Sessions, out: Path, *, source: Path | None, listener: Listener
 ) -> dict[str, Any]:
-    """Fit (or go on), then infer, score and write the report into `out`; the scores."""
+    """Fit (or go on), then infer, score and write the report into `out`; the scores. `source` is the file of all trials."""
     fitted = fit(recipe, trials, out=out, quiet=listener.is_quiet)
     outcome = fitted.outcome
     chosen = ", ".join(f"{name} {value}" for name, value in outcome.get("chosen", {}).items())
@@ -35,7 +40,7 @@ def run(
 
 def run_search(
     recipe: Recipe,
-    trials: xr.Dataset,
+    trials: xr.Dataset | Sessions,
     out: Path,
     *,
     source: Path | None,
@@ -63,8 +68,13 @@ def run_search(
     return complete(fitted, trials, listener=listener)
 
 
-def complete(fitted: Fitted, trials: xr.Dataset, *, listener: Listener) -> dict[str, Any]:
+def complete(
+    fitted: Fitted | FittedSessions, trials: xr.Dataset | Sessions, *, listener: Listener
+) -> dict[str, Any]:
     """Everything that follows from the weights: estimate.nc, scores.json, report.html."""
+    if isinstance(fitted, FittedSessions):
+        return session_results.complete(fitted, trials, listener=listener)
+    (trials,) = given_sessions(trials).values()
     listener.say(
         f"Inferring {trials.sizes['trial']} trials from {fitted.samples} posterior sample{'s' * (fitted.samples > 1)} each ..."
     )
@@ -78,7 +88,23 @@ def complete(fitted: Fitted, trials: xr.Dataset, *, listener: Listener) -> dict[
     return scores
 
 
-def remember_source(fitted: Fitted, trials: xr.Dataset, source: Path | None) -> None:
+def evaluate(
+    fitted: Fitted | FittedSessions, trials: xr.Dataset | Sessions, *, listener: Listener
+) -> dict[str, Any]:
+    """The scores of any trials of a run's sessions, beside the yardstick's."""
+    by_session = {}
+    for name, of_session in given_sessions(trials).items():
+        one = fitted.at(name) if isinstance(fitted, FittedSessions) else fitted
+        ordered = for_session(of_session, one.session)
+        listener.say(f"Inferring {ordered.sizes['trial']} trials ...")
+        estimate = one.infer(ordered)
+        by_session[name] = scoring.score(one, estimate, ordered, scoring.reference_for(ordered))
+    return session_results.together(by_session) if len(by_session) > 1 else by_session.popitem()[1]
+
+
+def remember_source(
+    fitted: Fitted | FittedSessions, trials: xr.Dataset | Sessions, source: Path | None
+) -> None:
     """Note in provenance.json where the trials are; trials that came from elsewhere are kept in the run's folder."""
     if source is None or source.suffix != ".nc":
         source = fitted.folder / "trials.nc"
@@ -89,23 +115,29 @@ def remember_source(fitted: Fitted, trials: xr.Dataset, source: Path | None) -> 
     write_bytes(path, json.dumps({**provenance, "trials": str(source.resolve())}, indent=1).encode())
 
 
-def trials_of(fitted: Fitted, given: Path | xr.Dataset | None = None) -> xr.Dataset:
+def trials_of(
+    fitted: Fitted | FittedSessions, given: Path | xr.Dataset | Sessions | None = None
+) -> xr.Dataset | Sessions:
     """The trials that a run was fitted to: those `given`, or from where they were then.
 
     Raises:
         UndertowError: they are not there, or are not the same any more.
     """
     provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
-    trials = given if isinstance(given, xr.Dataset) else _loaded(fitted, given or provenance.get("trials"))
-    if fingerprint(trials) != provenance["trials_fingerprint"]:
+    is_place = given is None or isinstance(given, Path)
+    trials = _loaded(fitted, given or provenance.get("trials")) if is_place else given
+    several = given_sessions(trials)
+    if fingerprint_of(several) != provenance["trials_fingerprint"]:
         raise UndertowError(
             f"These trials are not those that '{fitted.folder}' was fitted to (fingerprint "
-            f"{fingerprint(trials)} instead of {provenance['trials_fingerprint']}); give the same file with --trials."
+            f"{fingerprint_of(several)} instead of {provenance['trials_fingerprint']}); give the same file with --trials."
         )
-    return trials
+    if isinstance(fitted, FittedSessions):
+        return several
+    return several[fitted.session.name] if len(several) > 1 else next(iter(several.values()))
 
 
-def _loaded(fitted: Fitted, place: Path | str | None) -> xr.Dataset:
+def _loaded(fitted: Fitted | FittedSessions, place: Path | str | None) -> Sessions:
     if place is None:
         raise UndertowError(
             f"The run in '{fitted.folder}' does not say where its trials are; give their file with --trials."
@@ -114,7 +146,8 @@ def _loaded(fitted: Fitted, place: Path | str | None) -> xr.Dataset:
         raise UndertowError(
             f"The trials of '{fitted.folder}' are not at '{place}' any more; say where they are with --trials."
         )
-    return load(place)
+    several = load_each(place)
+    return sessions(several) if len(several) > 1 else several
 
 
 def write_report(

@@ -68,9 +68,7 @@ class Recipe(NamedTuple):
     @property
     def choices(self) -> Choices:
         """What training needs to know of it."""
-        return Choices(
-            self.model, self.training, self.optimiser, self.objective, self.corruption, self.start
-        )
+        return Choices(self.model, self.training, self.optimiser, self.objective, self.corruption, self.start)
 
     def document(self) -> dict[str, Any]:
         """Plain nested values, defaults included; the section `search` where there is one."""

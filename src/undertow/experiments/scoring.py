@@ -60,10 +60,11 @@ def write_report(
     estimate: xr.Dataset,
     reference: xr.Dataset | None,
     scores: dict[str, Any],
+    path: Path | None = None,
 ) -> Path:
-    """report.html in the run's folder."""
+    """report.html in the run's folder, or another page."""
     provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
-    path = fitted.folder / "report.html"
+    path = path or fitted.folder / "report.html"
     page.write(
         path,
         trials=trials,

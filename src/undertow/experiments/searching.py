@@ -161,7 +161,7 @@ def plan_of(setup: Setup, speed: Speed, *, is_remote: bool = False) -> str:
     )
 
 
-def told(fitted: Fitted) -> dict[str, Any] | None:
+def told(fitted: Fitted | FittedSessions) -> dict[str, Any] | None:
     """What the report says about a search: generations, the winner's lineage, ranges, what was selected; None for a fit."""
     if "search" not in fitted.outcome:
         return None
@@ -176,7 +176,7 @@ def told(fitted: Fitted) -> dict[str, Any] | None:
     }
 
 
-def history(fitted: Fitted) -> list[journal.Line]:
+def history(fitted: Fitted | FittedSessions) -> list[journal.Line]:
     """The lines of metrics.jsonl that led to the selected weights: all of a fit, the winner's lineage of a search."""
     lines, facts = journal.read(fitted.folder / METRICS), told(fitted)
     return lines if facts is None else history_of(lines, facts["generations"], facts["lineage"])

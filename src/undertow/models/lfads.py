@@ -109,7 +109,9 @@ class LFADS(DynamicsChoices, ModelConfig):
     input_prior: PriorKind = "autoregressive"
     observation: ObservationKind = "poisson"
     read_in: int = Field(
-        0, ge=0, description="Width of a linear map before the encoders; 0 for none (of several sessions: as many as factors)"
+        0,
+        ge=0,
+        description="Width of a linear map before the encoders; 0 for none (of several sessions: as many as factors)",
     )
     log_counts: bool = Field(default=False, description="Encoders see log(1 + counts)")
     known_inputs_to: Literal["generator", "encoders", "both"] = "generator"

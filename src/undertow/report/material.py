@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 import xarray as xr
@@ -57,11 +57,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of words: its `caption`, the `heads` of its columns, and its rows, each beginning with its name."""
+    """A table of words: its `caption`, the `heads` of its columns, and its rows, each beginning with its name.
+
+    `links` are the pages behind names of rows.
+    """
 
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

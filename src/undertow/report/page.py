@@ -81,8 +81,8 @@ def render(material: Material) -> str:
             f"{summary.model_name(material.scores)} on {material.trials.attrs.get('session', 'a recording')}"
         ),
         paragraph=summary.paragraph(material.trials, material.scores),
-        tables=_tables(material.scores),
-        selected_on=_selected_on(material.scores),
+        tables=tables_of(material.scores),
+        selected_on=selected_on_of(material.scores),
         test_look=material.scores.get("test_look", ""),
         findings=findings.find(
             trials=material.trials,
@@ -123,7 +123,7 @@ def _check(material: Material) -> None:
             )
 
 
-def _tables(scores: dict) -> list[tuple[str, list[score_words.Row]]]:
+def tables_of(scores: dict) -> list[tuple[str, list[score_words.Row]]]:
     """Rows for each split that was scored, the main one first, with its name in words."""
     main = score_words.main_split(scores)
     order = sorted(scores.get("splits", {}), key=lambda split: split != main)
@@ -133,7 +133,7 @@ def _tables(scores: dict) -> list[tuple[str, list[score_words.Row]]]:
     return [(words, rows) for words, rows in tables if rows]
 
 
-def _selected_on(scores: dict) -> str:
+def selected_on_of(scores: dict) -> str:
     told = str(scores.get("selected_on", ""))
     return score_words.SELECTED_ON.get(told, told).rstrip(".")
 

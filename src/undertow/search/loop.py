@@ -123,9 +123,7 @@ def ranking(groups: tuple[Group, ...], state: SearchState, generations: list[jou
 
 
 def _beginning(setup: Setup, groups: tuple[Group, ...]) -> SearchState:
-    return begin(
-        groups, setup.space, setup.data[0], setup.timetable, seed=setup.seed, opening=setup.opening
-    )
+    return begin(groups, setup.space, setup.data[0], setup.timetable, seed=setup.seed, opening=setup.opening)
 
 
 def _resumed(folder: Path, state: SearchState) -> tuple[SearchState, dict[str, str]]:

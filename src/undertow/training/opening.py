@@ -23,7 +23,9 @@ class Start(Configuration):
 
     section: ClassVar[str] = "start"
 
-    run: str = Field("", description="Folder of the fitted run whose weights training begins with; empty for chance")
+    run: str = Field(
+        "", description="Folder of the fitted run whose weights training begins with; empty for chance"
+    )
     train: tuple[str, ...] = Field(
         (), description="Parts of the model that train, the others rest; empty for all"
     )
@@ -55,7 +57,9 @@ class Start(Configuration):
         names = self.train or (("read_in", "readout") if self.new_session else ())
         for name in names:
             if name not in model.parts:
-                raise UndertowError(f"'{model.section}' has no part '{name}' to train; {closest(name, model.parts)}")
+                raise UndertowError(
+                    f"'{model.section}' has no part '{name}' to train; {closest(name, model.parts)}"
+                )
         return tuple(beginning for name in names for beginning in model.parts[name])
 
 

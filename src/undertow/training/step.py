@@ -12,6 +12,7 @@ from undertow.data.batches import TrialArrays
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
 from undertow.training.objective import Objective, covered, ramps, weigh
+from undertow.training.opening import moving
 from undertow.training.optimiser import (
     LOSS_SCALE,
     Optimiser,
@@ -21,7 +22,6 @@ from undertow.training.optimiser import (
     gradient_norm,
     learning_rate,
 )
-from undertow.training.opening import moving
 from undertow.training.state import TrainState
 
 

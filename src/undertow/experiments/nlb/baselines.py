@@ -10,10 +10,10 @@ from undertow.data.nlb.table import DataSet
 from undertow.evaluation import nlb
 from undertow.experiments import looks, pipeline
 from undertow.experiments import recipe as recipes
-from undertow.experiments.opening_runs import open_session
 from undertow.experiments.nlb import scoring, submission
 from undertow.experiments.nlb.extras import extras
 from undertow.experiments.nlb.results import Row, Table
+from undertow.experiments.opening_runs import open_session
 from undertow.experiments.progress import Listener
 from undertow.vocabulary import UndertowError
 

@@ -9,9 +9,9 @@ from undertow.data.nlb import download, generate, input_tensors, prepare, tensor
 from undertow.data.nlb.table import BIN_WIDTHS, DataSet, data_set
 from undertow.experiments import cache
 from undertow.experiments.commands import Common
-from undertow.experiments.opening_runs import open_session
 from undertow.experiments.nlb import baselines, scoring, submission
 from undertow.experiments.nlb.results import Scored, Table
+from undertow.experiments.opening_runs import open_session
 from undertow.experiments.progress import Listener
 from undertow.vocabulary import SPLITS, UndertowError
 
