@@ -29,6 +29,7 @@ from undertow.components.dynamics import Dynamics, DynamicsChoices, DynamicsKind
 from undertow.components.encoders import Backward, Encoder
 from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
+from undertow.components.missing import RULES, Missing, MissingKind
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import Posterior
 from undertow.components.readouts import FlowReadout, Readout, ReadoutKind
@@ -76,6 +77,9 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     flow_steps: int = Field(4, ge=1, description="Steps of the flow (readout='flow')")
     flow_units: int = Field(128, ge=1, description="Hidden units of each step of the flow")
     observation: ObservationKind = "poisson"
+    missing: MissingKind = Field(
+        "zero", description="What the encoder sees of an entry that was not observed"
+    )
     time_step: float = Field(
         0.015,
         gt=0,
@@ -107,6 +111,7 @@ class AutoencoderModel(Model):
     """The model of this module's head."""
 
     config: Autoencoder = eqx.field(static=True)
+    missing: Missing
     start: InitialCondition
     generator: GRU | Dynamics
     readout: Readout | FlowReadout
@@ -116,8 +121,11 @@ class AutoencoderModel(Model):
         encoder_key, start_key, generator_key, readout_key = jax.random.split(key, 4)
         unbounded = float("inf")
         self.config = config
+        self.missing = RULES[config.missing](
+            jnp.asarray(data.mean), data.neurons, key=jax.random.fold_in(key, 4)
+        )
         encoder = Encoder(
-            data.neurons,
+            data.neurons + self.missing.channels,
             config.encoder,
             is_causal=config.causal,
             limit=unbounded,
@@ -202,7 +210,7 @@ class AutoencoderModel(Model):
 
     def _begin(self, first: Array, known: Array) -> tuple[Array, dict[str, Array]]:
         """The initial condition from the first bins, and the latents over them."""
-        before = self.start.opened(jnp.where(jnp.isfinite(first), first, 0.0))
+        before = self.start.opened(self._features(first))
         return jax.lax.scan(lambda before, bins: self._advance(before, *bins), before, (first, known))
 
     def _advance(
@@ -222,13 +230,17 @@ class AutoencoderModel(Model):
         """One pass over one trial; without a dropout rate nothing is dropped, without a key nothing is sampled either."""
         sample_key, dropout_key, state_key = [None] * 3 if key is None else jax.random.split(key, 3)
         is_seen = through_last(jnp.isfinite(seen))
-        counts = jnp.where(jnp.isfinite(seen), seen, 0.0)
-        start = self.start.posterior(counts, is_seen, dropout_rate, keys=InitialKeys(sample_key, dropout_key))
+        keys = InitialKeys(sample_key, dropout_key)
+        start = self.start.posterior(self._features(seen), is_seen, dropout_rate, keys=keys)
         initial = start.sample[0]
         if dropout_rate is not None:
             initial = initial * dropout_mask(dropout_rate, initial.shape, key=state_key)
         latents = self.generator.run(initial, self._drive(inputs), backward=self.config.backward)
         return Pass(self.readout(latents), latents, start)
+
+    def _features(self, seen: Float[Array, "time neuron"]) -> Float[Array, "time feature"]:
+        """What the encoder reads."""
+        return self.missing.beside(self.missing.filled(seen), seen)
 
     def _drive(self, inputs: Float[Array, "time input"]) -> Float[Array, "time drive"]:
         return self.generator.project(jnp.where(jnp.isfinite(inputs), inputs, 0.0))

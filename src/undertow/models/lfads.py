@@ -36,6 +36,7 @@ from undertow.components.encoders import Backward, Encoder
 from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
+from undertow.components.missing import RULES, Missing, MissingKind
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import NoPrior, Posterior, PriorKind
 from undertow.components.readouts import Readout
@@ -101,6 +102,9 @@ class LFADS(DynamicsChoices, ModelConfig):
     input_prior: PriorKind = "autoregressive"
     observation: ObservationKind = "poisson"
     read_in: int = Field(0, ge=0, description="Width of a linear map before the encoders; 0 for none")
+    missing: MissingKind = Field(
+        "zero", description="What the encoders see of an entry that was not observed"
+    )
     log_counts: bool = Field(default=False, description="Encoders see log(1 + counts)")
     known_inputs_to: Literal["generator", "encoders", "both"] = "generator"
     dropout_rate: float = Field(
@@ -132,6 +136,7 @@ class LFADSModel(Model):
     """The model of this module's head."""
 
     config: LFADS = eqx.field(static=True)
+    missing: Missing
     read_in: Linear | None
     start: InitialCondition
     to_generator: Linear
@@ -145,8 +150,12 @@ class LFADSModel(Model):
         keys = jax.random.split(key, 8)
         known_to_encoders = data.inputs if config.known_inputs_to != "generator" else 0
         known_to_generator = data.inputs if config.known_inputs_to != "encoders" else 0
-        encoder_inputs = (config.read_in or data.neurons) + known_to_encoders
+        features = config.read_in or data.neurons
         self.config = config
+        self.missing = RULES[config.missing](
+            jnp.asarray(data.mean), features, key=jax.random.fold_in(key, len(keys))
+        )
+        encoder_inputs = features + self.missing.channels + known_to_encoders
         self.read_in = Linear(data.neurons, config.read_in, key=keys[0]) if config.read_in else None
         shared = {
             "is_causal": config.causal,
@@ -304,9 +313,9 @@ class LFADSModel(Model):
 
     def _prepare(self, seen: Array, inputs: Array) -> tuple[Array, Array]:
         """What the encoders read, and the known inputs' share of the generator's gates."""
-        counts = jnp.where(jnp.isfinite(seen), seen, 0.0)
+        counts = self.missing.filled(seen)
         counts = jnp.log1p(jnp.maximum(counts, 0.0)) if self.config.log_counts else counts
-        features = counts if self.read_in is None else self.read_in(counts)
+        features = self.missing.beside(counts if self.read_in is None else self.read_in(counts), seen)
         known = jnp.where(jnp.isfinite(inputs), inputs, 0.0)
         if self.config.known_inputs_to != "generator":
             features = jnp.concatenate([features, known], axis=-1)
