@@ -62,22 +62,24 @@ VARIANTS = {
     "lfads gaussian": LFADS(**SMALL, observation="gaussian"),
     "lfads gamma": LFADS(**SMALL, observation="gamma"),
     "lfads zero-inflated gamma": LFADS(**SMALL, observation="zero_inflated_gamma"),
+    "lfads mask causal": LFADS(**SMALL, missing="mask", causal=True, initial_segment=3),
+    "lfads mean": LFADS(**SMALL, missing="mean", log_counts=True),
     "lfads ode": LFADS(**SMALL, dynamics="ode", vector_field=(8,)),
     "lfads linear causal": LFADS(**SMALL, dynamics="linear", causal=True, initial_segment=3),
     "autoencoder": Autoencoder(**ODE),
     "autoencoder residual": Autoencoder(
         **{**ODE, "vector_field": (8, 8)}, dynamics="residual", readout="flow"
     ),
-    "autoencoder gru": Autoencoder(latents=3, encoder=6, dynamics="gru", variational=True),
+    "autoencoder gru": Autoencoder(latents=3, encoder=6, dynamics="gru", variational=True, missing="mask"),
     "autoencoder rnn causal": Autoencoder(
-        latents=3, encoder=6, dynamics="rnn", causal=True, initial_segment=3
+        latents=3, encoder=6, dynamics="rnn", causal=True, initial_segment=3, missing="mean"
     ),
     "ndt": NDT(layers=2, feed_forward=8),
     "ndt published": NDT(**LAYER, **PUBLISHED),
     "ndt causal": NDT(layers=2, feed_forward=8, factors=3, **CAUSAL),
     "ndt spatial": NDT(**LAYER, spatial=True, norm="after", positions="sinusoidal"),
 }
-LATER = {"lfads causal": 1, "lfads linear causal": 1}
+LATER = {"lfads causal": 1, "lfads mask causal": 1, "lfads linear causal": 1}
 """Bins after which a count is first heard of by a causal variant; 0 where it is not named."""
 FORECASTS = ("autoencoder rnn causal",)
 """Variants that hear of nothing after their initial segment."""

@@ -41,8 +41,10 @@ ATTENTION = {"layers": 2, "heads": 2, "width": 8, "feed_forward": 12, "causal": 
 MODELS = {
     "lfads": LFADS(**SMALL),
     "lfads with a lag and known inputs": LFADS(**{**SMALL, "lag": 3, "known_inputs_to": "both"}),
-    "lfads with an opening": LFADS(**SMALL, initial_segment=5, log_counts=True, read_in=4),
-    "lfads without inputs": LFADS(**{**SMALL, "inferred_inputs": 0}, initial_segment=4, lag=0),
+    "lfads with an opening": LFADS(**SMALL, initial_segment=5, log_counts=True, read_in=4, missing="mask"),
+    "lfads without inputs": LFADS(
+        **{**SMALL, "inferred_inputs": 0}, initial_segment=4, lag=0, missing="mean"
+    ),
     "lfads of calcium": LFADS(**SMALL, observation="zero_inflated_gamma"),
     "ndt": NDT(**ATTENTION),
     "ndt in a window": NDT(**ATTENTION, context_backward=7, positions="relative", norm="after"),

@@ -135,14 +135,19 @@ def _each(source: Any, options: Mapping[str, Any]) -> list[tuple[str, str, xr.Da
         return [(own, Path(source).stem if isinstance(source, (str, Path)) else own, trials)]
     given = {name: value for name, value in options.items() if value is not None}
     _check_options(_STORED.name, given, ("lazy",))
+    _check_exists(Path(source))
     stored = open_sessions(source, **given)
     other = Path(source).stem
     return [(name, other if len(stored) == 1 else name, trials) for name, trials in stored.items()]
 
 
-def _from_path(path: Path, given: Mapping[str, Any]) -> xr.Dataset:
+def _check_exists(path: Path) -> None:
     if not path.exists():
         raise UndertowError(f"There is no file or folder '{path}'; check the path.")
+
+
+def _from_path(path: Path, given: Mapping[str, Any]) -> xr.Dataset:
+    _check_exists(path)
     kind = _kind_of(path)
     if kind is _NWB:  # other series are not worth reading
         given = {"series": [*_names(given.get("behaviour")), *_names(given.get("inputs"))], **given}

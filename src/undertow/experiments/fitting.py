@@ -54,8 +54,8 @@ def fit(
         out: the run's folder.
         quiet: show no progress.
         listen: called after each epoch, in place of the progress that is shown otherwise.
-        **sections: `training`, `optimiser`, `objective`, `corruption`, `inference`, `start` configurations and `seed`, in place of
-            the recipe's.
+        **sections: `training`, `optimiser`, `objective`, `corruption`, `inference`, `start` configurations and `seed`, in
+            place of the recipe's.
 
     Returns:
         The fitted model with the weights of the best epoch; of several sessions a `FittedSessions`.

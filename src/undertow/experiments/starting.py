@@ -44,8 +44,8 @@ def recipe_of_run(start: Start, given: Recipe | None = None) -> Recipe:
     recipe = open_run(Path(start.run)).recipe._replace(search=None)
     if given is not None and given.model.section != recipe.model.section:
         raise UndertowError(
-            f"The run in '{start.run}' is of the model '{recipe.model.section}', not '{given.model.section}'; its weights can begin "
-            "a fit of the same model alone."
+            f"The run in '{start.run}' is of the model '{recipe.model.section}', not '{given.model.section}'; its weights can "
+            "begin a fit of the same model alone."
         )
     return recipe if given is None else given
 
@@ -60,8 +60,8 @@ def _continued(recipe: Recipe, several: Sessions) -> Beginning:
         return Beginning(_in_order(fitted, several), _known(fitted.model))
     if sorted(fitted.names) != sorted(several):
         raise UndertowError(
-            f"The run in '{fitted.folder}' holds the sessions {', '.join(fitted.names)}, but these are {', '.join(several)}; give "
-            "the same, one of them, or other ones with --new-session."
+            f"The run in '{fitted.folder}' holds the sessions {', '.join(fitted.names)}, but these are {', '.join(several)}; "
+            "give the same, one of them, or other ones with --new-session."
         )
     ordered = {name: for_session(several[name], fitted.at(name).session) for name in fitted.names}
     return Beginning(ordered, _known(fitted.model))
@@ -81,8 +81,8 @@ def _joined(recipe: Recipe, several: Sessions) -> Beginning:
     fitted = _source(recipe)
     if fitted.recipe.model.for_sessions() != fitted.recipe.model:
         raise UndertowError(
-            f"The run in '{fitted.folder}' has no read-in, so its encoder is bound to its own neurons; fit several sessions at once, "
-            f"or one with a read-in ({fitted.recipe.model.section}.read_in=20), to let others join."
+            f"The run in '{fitted.folder}' has no read-in, so its encoder is bound to its own neurons; fit several sessions at "
+            f"once, or one with a read-in ({fitted.recipe.model.section}.read_in=20), to let others join."
         )
     known = fitted.sessions[0] if isinstance(fitted, FittedSessions) else fitted.session
     for name, trials in several.items():

@@ -29,6 +29,7 @@ from undertow.components.dynamics import Dynamics, DynamicsChoices, DynamicsKind
 from undertow.components.encoders import Backward, Encoder
 from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
+from undertow.components.missing import RULES, Missing, MissingKind, zero_where_missing
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import Posterior
 from undertow.components.read_in import ReadIn
@@ -55,7 +56,7 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     section: ClassVar[str] = "autoencoder"
     size: ClassVar[str | None] = "latents"
     parts: ClassVar[dict[str, tuple[str, ...]]] = {
-        "read_in": ("read_in",),
+        "read_in": ("read_in", "missing"),
         "encoder": ("start",),
         "generator": ("generator",),
         "readout": ("readout", "observation"),
@@ -90,6 +91,9 @@ class Autoencoder(DynamicsChoices, ModelConfig):
     flow_steps: int = Field(4, ge=1, description="Steps of the flow (readout='flow')")
     flow_units: int = Field(128, ge=1, description="Hidden units of each step of the flow")
     observation: ObservationKind = "poisson"
+    missing: MissingKind = Field(
+        "zero", description="What the encoder sees of an entry that was not observed"
+    )
     time_step: float = Field(
         0.015,
         gt=0,
@@ -129,6 +133,7 @@ class AutoencoderModel(Model):
     """The model of this module's head."""
 
     neuron_axes: ClassVar[dict[str, int]] = {
+        "missing": 0,
         "read_in.kernel": 0,
         "read_in.centre": 0,
         "readout.kernel": 1,
@@ -137,6 +142,7 @@ class AutoencoderModel(Model):
     }
 
     config: Autoencoder = eqx.field(static=True)
+    missing: Missing
     read_in: ReadIn | None
     start: InitialCondition
     generator: GRU | Dynamics
@@ -147,14 +153,15 @@ class AutoencoderModel(Model):
         encoder_key, start_key, generator_key, readout_key = jax.random.split(key, 4)
         unbounded = float("inf")
         self.config = config
-        read_in_key = jax.random.fold_in(encoder_key, 1)
         self.read_in = (
-            ReadIn(jnp.asarray(data.mean), config.read_in, fan_in=data.fan_in, key=read_in_key)
+            ReadIn(jnp.asarray(data.mean), config.read_in, fan_in=data.fan_in, key=jax.random.fold_in(key, 5))
             if config.read_in
             else None
         )
+        features = config.read_in or data.neurons
+        self.missing = RULES[config.missing](jnp.asarray(data.mean), features, key=jax.random.fold_in(key, 4))
         encoder = Encoder(
-            config.read_in or data.neurons,
+            features + self.missing.channels,
             config.encoder,
             is_causal=config.causal,
             limit=unbounded,
@@ -259,10 +266,8 @@ class AutoencoderModel(Model):
         """One pass over one trial; without a dropout rate nothing is dropped, without a key nothing is sampled either."""
         sample_key, dropout_key, state_key = [None] * 3 if key is None else jax.random.split(key, 3)
         is_seen = through_last(jnp.isfinite(seen))
-        features = self._features(seen)
-        start = self.start.posterior(
-            features, is_seen, dropout_rate, keys=InitialKeys(sample_key, dropout_key)
-        )
+        keys = InitialKeys(sample_key, dropout_key)
+        start = self.start.posterior(self._features(seen), is_seen, dropout_rate, keys=keys)
         initial = start.sample[0]
         if dropout_rate is not None:
             initial = initial * dropout_mask(dropout_rate, initial.shape, key=state_key)
@@ -271,7 +276,9 @@ class AutoencoderModel(Model):
 
     def _features(self, seen: Float[Array, "time neuron"]) -> Float[Array, "time feature"]:
         """What the encoder reads."""
-        return jnp.where(jnp.isfinite(seen), seen, 0.0) if self.read_in is None else self.read_in(seen)
+        counts = self.missing.replaced(seen)
+        features = zero_where_missing(counts) if self.read_in is None else self.read_in(counts)
+        return self.missing.beside(features, seen)
 
     def _drive(self, inputs: Float[Array, "time input"]) -> Float[Array, "time drive"]:
         return self.generator.project(jnp.where(jnp.isfinite(inputs), inputs, 0.0))

@@ -34,7 +34,7 @@ from undertow.vocabulary import UndertowError
 class DataSummary(NamedTuple):
     """What a model must know of the data to take its shape and its start: from the training trials alone.
 
-    `seen` is the number of neurons that one trial has, where several sessions with neurons of their own share the model; 0 for all.
+    `seen` is the number of neurons that one trial has, where several sessions with neurons of their own share the model; 0: all.
     """
 
     neurons: int

@@ -36,6 +36,7 @@ from undertow.components.encoders import Backward, Encoder
 from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
+from undertow.components.missing import RULES, Missing, MissingKind, zero_where_missing
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import NoPrior, Posterior, PriorKind
 from undertow.components.read_in import ReadIn
@@ -63,7 +64,7 @@ class LFADS(DynamicsChoices, ModelConfig):
     section: ClassVar[str] = "lfads"
     size: ClassVar[str | None] = "factors"
     parts: ClassVar[dict[str, tuple[str, ...]]] = {
-        "read_in": ("read_in",),
+        "read_in": ("read_in", "missing"),
         "encoder": ("start",),
         "controller": ("controller",),
         "generator": ("to_generator", "generator", "factors_kernel"),
@@ -113,6 +114,9 @@ class LFADS(DynamicsChoices, ModelConfig):
         ge=0,
         description="Width of a linear map before the encoders; 0 for none (of several sessions: as many as factors)",
     )
+    missing: MissingKind = Field(
+        "zero", description="What the encoders see of an entry that was not observed"
+    )
     log_counts: bool = Field(default=False, description="Encoders see log(1 + counts)")
     known_inputs_to: Literal["generator", "encoders", "both"] = "generator"
     dropout_rate: float = Field(
@@ -148,6 +152,7 @@ class LFADSModel(Model):
     """The model of this module's head."""
 
     neuron_axes: ClassVar[dict[str, int]] = {
+        "missing": 0,
         "read_in.kernel": 0,
         "read_in.centre": 0,
         "readout.kernel": 1,
@@ -156,6 +161,7 @@ class LFADSModel(Model):
     }
 
     config: LFADS = eqx.field(static=True)
+    missing: Missing
     read_in: ReadIn | None
     start: InitialCondition
     to_generator: Linear
@@ -169,8 +175,12 @@ class LFADSModel(Model):
         keys = jax.random.split(key, 8)
         known_to_encoders = data.inputs if config.known_inputs_to != "generator" else 0
         known_to_generator = data.inputs if config.known_inputs_to != "encoders" else 0
-        encoder_inputs = (config.read_in or data.neurons) + known_to_encoders
+        features = config.read_in or data.neurons
         self.config = config
+        self.missing = RULES[config.missing](
+            jnp.asarray(data.mean), features, key=jax.random.fold_in(key, len(keys))
+        )
+        encoder_inputs = features + self.missing.channels + known_to_encoders
         centre = jnp.log1p(data.mean) if config.log_counts else data.mean
         self.read_in = (
             ReadIn(jnp.asarray(centre), config.read_in, fan_in=data.fan_in, key=keys[0])
@@ -333,10 +343,10 @@ class LFADSModel(Model):
 
     def _prepare(self, seen: Array, inputs: Array) -> tuple[Array, Array]:
         """What the encoders read, and the known inputs' share of the generator's gates."""
-        counts = jnp.log1p(jnp.maximum(seen, 0.0)) if self.config.log_counts else seen
-        features = (
-            jnp.where(jnp.isfinite(counts), counts, 0.0) if self.read_in is None else self.read_in(counts)
-        )
+        counts = self.missing.replaced(seen)
+        counts = jnp.log1p(jnp.maximum(counts, 0.0)) if self.config.log_counts else counts
+        features = zero_where_missing(counts) if self.read_in is None else self.read_in(counts)
+        features = self.missing.beside(features, seen)
         known = jnp.where(jnp.isfinite(inputs), inputs, 0.0)
         if self.config.known_inputs_to != "generator":
             features = jnp.concatenate([features, known], axis=-1)

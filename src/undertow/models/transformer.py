@@ -139,8 +139,8 @@ class NDT(ModelConfig):
         """With a linear embedding, whose rows are each session's read-in."""
         if self.embedding != "linear" or self.spatial:
             raise UndertowError(
-                f"ndt.embedding='{self.embedding}' with ndt.spatial={str(self.spatial).lower()} gives every neuron a place of its "
-                "own and can't be shared by several sessions; set ndt.embedding=linear and ndt.spatial=false."
+                f"ndt.embedding='{self.embedding}' with ndt.spatial={str(self.spatial).lower()} gives every neuron a place of "
+                "its own and can't be shared by several sessions; set ndt.embedding=linear and ndt.spatial=false."
             )
         return self
 

@@ -134,6 +134,7 @@ def tables_of(scores: dict) -> list[tuple[str, list[score_words.Row]]]:
 
 
 def selected_on_of(scores: dict) -> str:
+    """What the weights were selected on, in words without a full stop."""
     told = str(scores.get("selected_on", ""))
     return score_words.SELECTED_ON.get(told, told).rstrip(".")
 

@@ -17,12 +17,12 @@ _SCORES = ("co_smoothing", "rate_r2", "bits_per_spike", "decoding_r2")
 _FAR = 0.5
 """A session whose score lies below this share of the median stands out."""
 _INTRODUCTION = (
-    "All sessions were fitted by one model: they share encoder, dynamics and factors, and each has a read-in and a read-out for its "
-    "own neurons. Every session has a page of its own, behind its name, with rasters, single neurons, averages and factors."
+    "All sessions were fitted by one model: they share encoder, dynamics and factors, and each has a read-in and a read-out for "
+    "its own neurons. Every session has a page of its own, behind its name, with rasters, single neurons, averages and factors."
 )
 _CAPTION = (
-    "Each session's {name} on {where}, the model beside Gaussian smoothing. Look for a session that stands apart from the others: "
-    "its neurons may be few, its alignment another, or its bins shifted."
+    "Each session's {name} on {where}, the model beside Gaussian smoothing. Look for a session that stands apart from the "
+    "others: its neurons may be few, its alignment another, or its bins shifted."
 )
 
 
