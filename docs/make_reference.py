@@ -228,7 +228,9 @@ def _number(value: Any) -> str:
 
 def command_page() -> str:
     """Every command with its example, arguments and options."""
-    shared = [_group(group, _fields(group)) for group in (options.How, options.Cut, options.Common)]
+    shared = [
+        _group(group, _fields(group)) for group in (options.Begin, options.How, options.Cut, options.Common)
+    ]
     return _page(
         "The command line",
         COMMAND_OPENING,
@@ -268,7 +270,11 @@ def _row_of_parameter(parameter: inspect.Parameter, sentence: str) -> tuple[str,
 
 def _group(group: type, sentences: Mapping[str, str]) -> str:
     rows = [
-        (f"`--{field.name.replace('_', '-')}`", sentences[field.name], _default(field.default))
+        (
+            f"`{OPTIONS_IN_GROUPS.get(field.name, '--' + field.name.replace('_', '-'))}`",
+            sentences[field.name],
+            _default(field.default),
+        )
         for field in dataclasses.fields(group)
     ]
     return f"## {_title(group)}\n\n{inspect.getdoc(group)}\n\n" + _table(
@@ -278,6 +284,7 @@ def _group(group: type, sentences: Mapping[str, str]) -> str:
 
 def _title(group: type) -> str:
     return {
+        options.Begin: "Options that begin with a fitted run",
         options.How: "Options of a search",
         options.Cut: "Options that cut a source into trials",
         options.Common: "Options of every command",
@@ -374,7 +381,8 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
-GROUPS = {"how": options.How, "cut": options.Cut, "common": options.Common}
+OPTIONS_IN_GROUPS = {"run": "--from"}
+GROUPS = {"begin": options.Begin, "how": options.How, "cut": options.Cut, "common": options.Common}
 PAGES = {"recipe.md": recipe_page, "command-line.md": command_page, "python.md": python_page}
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from tiny_model import choices, corruption, trial_arrays
 
-from undertow.data.batches import TrialArrays
 from undertow.models.base import Range
 from undertow.models.lfads import LFADS
 from undertow.search.members import over_members
@@ -34,7 +33,7 @@ def gradients(backward, at_once):
     groups = groups_of(search, chosen, SPACE, seed=3)
     states = begin(groups, SPACE, TRAIN, Timetable(1, 1, 1, 1, 0), seed=3).groups[0]
     plan = plan_of(chosen, corruption(), TRAIN)
-    batch = TrialArrays(*(jnp.asarray(array) for array in TRAIN))
+    batch = jax.tree.map(jnp.asarray, TRAIN)
     changing, static = eqx.partition(states, eqx.is_array)
 
     def one(changing):

@@ -124,7 +124,7 @@ def _chunks(
         kept = len(chunk.counts)
         if numbers is not None:
             chunk = chunk._replace(inputs=_with_column(chunk.inputs, numbers[begin : begin + kept]))
-        padded = batches.TrialArrays(*(_filled(array, size) for array in chunk))
+        padded = jax.tree.map(partial(_filled, size=size), chunk)
         # Threads of BLAS wait for each other where others compute too: a Cholesky factor took a hundred times as long.
         with threadpool_limits(limits=1, user_api="blas"):
             outcomes = jax.block_until_ready(
