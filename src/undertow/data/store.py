@@ -123,6 +123,11 @@ def open_estimate(path: str | Path, *, lazy: bool = False) -> xr.Dataset | dict[
     return {name: read(group) for group, name in groups.items()} if groups else read(None)
 
 
+def open_as(path: str | Path, schema: str, what: str) -> xr.Dataset:
+    """A Dataset of another schema that `save` wrote; errors as for `open_trials`, which call it `what`."""
+    return _opened(Path(path), None, schema, what, lazy=False)
+
+
 def _groups_in(path: Path, what: str) -> dict[str, str]:
     """Groups with a session each, and the names of the sessions; none in a file of one session."""
     if not path.is_file():

@@ -16,7 +16,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from undertow.data.batches import TrialArrays
-from undertow.experiments import looks
+from undertow.experiments import alignment_file, looks
 from undertow.experiments import recipe as recipes
 from undertow.experiments.conditions import conditions_of, numbers_of
 from undertow.experiments.fitted import Fitted
@@ -70,7 +70,7 @@ def fit(
     given = material(recipe, trials)
     recipe = given.recipe
     loop.check(recipe.choices, given.corruption, given.data[0], given.opening)
-    if prepare(folder, recipe, provenance_of(given)):
+    if begin_folder(folder, given):
         return open_run(folder)
     if isinstance(recipe.model, DirectConfig):
         fitted = _fitted_directly(recipe, given.trials, given.data[0], folder, quiet=quiet)
@@ -138,6 +138,15 @@ def fitted_to(
     if len(sessions) == 1:
         return Fitted(folder, recipe, model, sessions[0], outcome, others)
     return FittedSessions(folder, recipe, model, sessions, outcome, others)
+
+
+def begin_folder(folder: Path, given: Material) -> bool:
+    """Begin the run's folder, or check that it is this same run; whether the run is finished already."""
+    if prepare(folder, given.recipe, provenance_of(given)):
+        return True
+    if given.beginning.alignment is not None:
+        alignment_file.write(folder, given.beginning.alignment)
+    return False
 
 
 def provenance_of(given: Material) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from undertow.data.batches import TrialArrays
 from undertow.experiments import recipe as recipes
 from undertow.experiments.fitted import Fitted
 from undertow.experiments.fitted_sessions import FittedSessions
-from undertow.experiments.fitting import fitted_to, prepare, provenance_of
+from undertow.experiments.fitting import begin_folder, fitted_to
 from undertow.experiments.material import Material, concealed, material
 from undertow.experiments.opening_runs import open_run
 from undertow.experiments.progress import Listener
@@ -97,7 +97,7 @@ def search(
     )  # finds contradictions before anything is written
     speed = _speed(folder, setup)
     recipe, setup = _with_at_once(folder, recipe, setup, speed)
-    if prepare(folder, recipe, provenance_of(given)):
+    if begin_folder(folder, given._replace(recipe=recipe)):
         return open_run(folder)
     if loop.rewards_copying(recipe.choices, setup.corruption):
         listener.say(f"Warning: {PLAIN}")

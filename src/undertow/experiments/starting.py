@@ -1,6 +1,6 @@
 """The weights that training begins with, where they are not all from chance: a fitted run's, or those of condition averages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +8,9 @@ import jax
 import numpy as np
 import xarray as xr
 
+from undertow.components.observations import OBSERVATIONS
+from undertow.data.condition_averages import Alignment, SessionStart, align_to, alignment
+from undertow.experiments import alignment_file
 from undertow.experiments.fitted import Fitted
 from undertow.experiments.fitted_sessions import FittedSessions
 from undertow.experiments.inference import for_session
@@ -18,14 +21,20 @@ from undertow.training.opening import Known, Opening, Start
 from undertow.vocabulary import UndertowError
 
 Sessions = dict[str, xr.Dataset]
+LOG_RATES = ("poisson", "negative_binomial")
+"""Observations whose first parameter is the log of the expected count."""
 
 
 class Beginning(NamedTuple):
-    """The recordings with their neurons as the model takes them, the weights to begin with, and sentences about both."""
+    """The recordings with their neurons as the model takes them, the weights to begin with, and sentences about both.
+
+    `alignment` is what the recordings share in their condition averages, where that is what the weights come from.
+    """
 
     sessions: Sessions
     opening: Opening | None = None
     notes: tuple[str, ...] = ()
+    alignment: Alignment | None = None
 
 
 def beginning(recipe: Recipe, several: Sessions) -> Beginning:
@@ -36,6 +45,8 @@ def beginning(recipe: Recipe, several: Sessions) -> Beginning:
     """
     if recipe.start.run:
         return _joined(recipe, several) if recipe.start.new_session else _continued(recipe, several)
+    if len(several) > 1 and recipe.start.read_in != "chance":
+        return _from_conditions(recipe, several)
     return Beginning(several)
 
 
@@ -96,7 +107,60 @@ def _joined(recipe: Recipe, several: Sessions) -> Beginning:
                 f"Session '{name}' has {trials.sizes.get('input', 0)} known inputs, the run in '{fitted.folder}' {known.inputs}; "
                 "give the same inputs."
             )
-    return Beginning(several, _shared(fitted.model))
+    opening, notes = _shared(fitted.model), ()
+    shared = alignment_file.read(fitted.folder) if recipe.start.read_in != "chance" else None
+    if shared is not None and recipe.model.shared_features:
+        try:
+            opening |= _read_ins([align_to(shared, trials) for trials in several.values()])
+        except UndertowError as error:
+            notes = (f"The read-in begins from chance: {error}",)
+    return Beginning(several, opening, notes, shared)
+
+
+def _from_conditions(recipe: Recipe, several: Sessions) -> Beginning:
+    """Read-ins and read-outs by principal component regression, where sessions share conditions and the model can begin so."""
+    is_asked, features = recipe.start.read_in == "conditions", recipe.model.shared_features
+    if not features:
+        if is_asked:
+            raise UndertowError(
+                f"The read-ins of this {recipe.model.section} can't begin from condition averages (start.read_in='conditions'); "
+                "take 'chance'."
+            )
+        return Beginning(several)
+    try:
+        shared = alignment(several, components=features)
+    except UndertowError as error:
+        if is_asked:
+            raise
+        return Beginning(several, None, (f"Read-ins and read-outs begin from chance: {error}",))
+    explained = (
+        f"Read-ins begin from the averages over {len(shared.conditions)} common conditions: {features} components explain "
+        f"{shared.explained.sum():.0%} of their variance."
+    )
+    opening = _read_ins(list(shared.starts.values()))
+    if recipe.model.shared_readout:
+        opening |= _readouts(list(shared.starts.values()), recipe.model.observation)
+    return Beginning(several, opening, (explained,), shared)
+
+
+def _read_ins(starts: Sequence[SessionStart]) -> dict[str, Known]:
+    """The rows of all sessions, one below the other."""
+    return {
+        "read_in.kernel": _whole(np.concatenate([start.read_in for start in starts])),
+        "read_in.centre": _whole(np.concatenate([start.mean for start in starts])),
+    }
+
+
+def _readouts(starts: Sequence[SessionStart], observation: str) -> dict[str, Known]:
+    """The read-outs of all sessions side by side, to the observation's first parameter, where that is a log-rate."""
+    if observation not in LOG_RATES:
+        return {}
+    kernel = np.concatenate([start.readout for start in starts], axis=1)
+    parameters = OBSERVATIONS[observation](1).parameters
+    values = np.zeros((*kernel.shape, parameters))
+    values[..., 0], is_known = kernel, np.zeros(values.shape, bool)
+    is_known[..., 0] = True
+    return {"readout.kernel": Known(values.astype(np.float32), is_known)}
 
 
 def _source(recipe: Recipe) -> Fitted | FittedSessions:
@@ -127,6 +191,6 @@ def _leaves(model: Model) -> Mapping[str, jax.Array]:
     }
 
 
-def _whole(leaf: jax.Array) -> Known:
-    values = np.asarray(leaf)
+def _whole(leaf: jax.Array | np.ndarray) -> Known:
+    values = np.asarray(leaf, np.float32 if np.asarray(leaf).dtype.kind == "f" else None)
     return Known(values, np.ones(values.shape, bool))

@@ -116,6 +116,16 @@ class Autoencoder(DynamicsChoices, ModelConfig):
             )
         return self if self.read_in else self.model_copy(update={"read_in": SHARED_READ_IN})
 
+    @property
+    def shared_features(self) -> int:
+        """The read-in's width."""
+        return self.read_in
+
+    @property
+    def shared_readout(self) -> bool:
+        """Whether there are as many latents."""
+        return self.latents == self.read_in
+
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> "AutoencoderModel":
         """The model at the start of training, for data of this shape."""
         return AutoencoderModel(self, data, key=key)

@@ -258,6 +258,16 @@ class ModelConfig(Configuration):
             f"'{self.section}' can't be shared by several sessions; fit lfads, autoencoder or ndt, or each session by itself."
         )
 
+    @property
+    def shared_features(self) -> int:
+        """Width of a read-in that can begin from averages over conditions (`components/read_in.py`); 0 where there is none."""
+        return 0
+
+    @property
+    def shared_readout(self) -> bool:
+        """Whether the read-out reads as many factors, so that it can begin from the same averages."""
+        return False
+
     @abstractmethod
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> Model:
         """A model of these choices at the start of training."""

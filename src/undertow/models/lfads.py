@@ -133,6 +133,16 @@ class LFADS(DynamicsChoices, ModelConfig):
         """With a read-in for each session, as wide as there are factors where no width was chosen."""
         return self if self.read_in else self.model_copy(update={"read_in": self.factors})
 
+    @property
+    def shared_features(self) -> int:
+        """The read-in's width, unless it reads logarithms."""
+        return 0 if self.log_counts else self.read_in
+
+    @property
+    def shared_readout(self) -> bool:
+        """Whether there are as many factors."""
+        return self.factors == self.read_in
+
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> "LFADSModel":
         """LFADS at the start of training, for data of this shape."""
         return LFADSModel(self, data, key=key)

@@ -22,7 +22,7 @@ from undertow.training import checkpoint, journal
 from undertow.training.epoch import Counted, Epoch, build
 from undertow.training.hyperparameters import CorruptionConfig, hyperparameters, masked_as
 from undertow.training.objective import Objective
-from undertow.training.opening import Opening, Start, named_leaves, opened
+from undertow.training.opening import Opening, Start, check_opening, named_leaves, opened
 from undertow.training.optimiser import Optimiser
 from undertow.training.state import TrainState, start
 from undertow.training.step import Plan
@@ -172,7 +172,7 @@ def check(
     _selection(choices, corruption)
     summary = summarise(train)
     model = eqx.filter_eval_shape(lambda key: choices.model.build(summary, key=key), jax.random.key(0))
-    opened(model, opening)
+    check_opening(model, opening or {})
     if choices.trained and not any(
         lies_below(name, beginning) for name in named_leaves(model) for beginning in choices.trained
     ):

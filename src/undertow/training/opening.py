@@ -74,21 +74,10 @@ Opening = Mapping[str, Known]
 
 
 def opened(model: Model, opening: Opening | None) -> Model:
-    """The model with what is known in the place of its own leaves.
-
-    Raises:
-        UndertowError: a leaf that the model has not, or has with another shape: it belongs to other choices.
-    """
+    """The model with what is known in the place of its own leaves; errors as `check_opening`."""
     if not opening:
         return model
-    shapes = {name: leaf.shape for name, leaf in named_leaves(model).items()}
-    for name, known in opening.items():
-        if shapes.get(name) != known.values.shape:
-            found = f"has the shape {shapes[name]}" if name in shapes else "does not exist"
-            raise UndertowError(
-                f"The weights to begin with don't fit this model: '{name}' has the shape {known.values.shape} there and {found} "
-                "here; keep the model's choices of that run."
-            )
+    check_opening(model, opening)
 
     def place(path, leaf):
         known = opening.get(name_of_leaf(path))
@@ -99,8 +88,24 @@ def opened(model: Model, opening: Opening | None) -> Model:
     return jax.tree_util.tree_map_with_path(place, model)
 
 
-def named_leaves(model: Model) -> dict[str, jax.Array]:
-    """The arrays of a model by name."""
+def check_opening(model: Model, opening: Opening) -> None:
+    """Find what does not fit a model, which may have shapes in place of arrays.
+
+    Raises:
+        UndertowError: a leaf that the model has not, or has with another shape: it belongs to other choices.
+    """
+    shapes = {name: leaf.shape for name, leaf in named_leaves(model).items()}
+    for name, known in opening.items():
+        if shapes.get(name) != known.values.shape:
+            found = f"has the shape {shapes[name]}" if name in shapes else "does not exist"
+            raise UndertowError(
+                f"The weights to begin with don't fit this model: '{name}' has the shape {known.values.shape} there and {found} "
+                "here; keep the model's choices of that run."
+            )
+
+
+def named_leaves(model: Model) -> dict[str, jax.Array | jax.ShapeDtypeStruct]:
+    """The arrays of a model by name, or their shapes."""
     return {
         name_of_leaf(path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(model)
