@@ -91,9 +91,10 @@ PYTHON_SECTIONS = {
         "Objective",
         "Corruption",
         "Inference",
+        "Start",
     ),
     "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
-    "Fits": ("fit", "open", "write_report", "export"),
+    "Fits": ("fit", "adapt", "open", "write_report", "export"),
     "Looking inside": ("analyze",),
     "Searches": ("search", "Search", "Range"),
     "The number of latents": ("latent_dimensions",),
@@ -102,6 +103,7 @@ PYTHON_SECTIONS = {
 }
 FURTHER = {  # what the public names return or need, by where it lives
     "undertow.experiments.fitted": ("Fitted", "Fitted.infer", "Fitted.stream", "Fitted.decoder"),
+    "undertow.experiments.fitted_sessions": ("FittedSessions", "FittedSessions.at", "FittedSessions.infer"),
     "undertow.experiments.dimensions": ("Dimensions",),
     "undertow.streaming.stream": (
         "Stream",

@@ -112,7 +112,7 @@ def example_options(page: str) -> set[str]:
 
 
 @each_page
-def test_commands_in_documents_exist(page):
+def test_commands_in_documents_exist(page, reference):
     groups = (options.Begin, options.How, options.Cut, options.Common)
     fields = [field for group in groups for field in group.__annotations__]
     common = {reference.OPTIONS_IN_GROUPS.get(field, field.replace("_", "-")).strip("-") for field in fields}

@@ -151,8 +151,8 @@ def align_to(shared: Alignment, trials: xr.Dataset) -> SessionStart:
     has_place = (distance.min(axis=1) < width / 2) & ~trials.forward.values & _seen_bins(averages)
     if not has_place.any():
         raise UndertowError(
-            f"Session '{name}' observed none of the bins of the components, {shared.time[0]:g} to {shared.time[-1]:g} s; align it "
-            "to the same event."
+            f"Session '{name}' observed none of the bins of the components, {shared.time[0]:g} to {shared.time[-1]:g} s; "
+            "align it to the same event."
         )
     rows = [shared.conditions.index(condition) for condition in conditions]
     scores = shared.components[rows][:, distance.argmin(axis=1)[has_place]].reshape(-1, len(shared.deviation))
