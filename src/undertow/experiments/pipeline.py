@@ -97,7 +97,7 @@ def trials_of(fitted: Fitted, given: Path | xr.Dataset | None = None) -> xr.Data
     """
     provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
     trials = given if isinstance(given, xr.Dataset) else _loaded(fitted, given or provenance.get("trials"))
-    if fingerprint(trials) != provenance["trials_fingerprint"]:
+    if provenance["trials_fingerprint"] not in (None, fingerprint(trials)):  # None: taken over without trials
         raise UndertowError(
             f"These trials are not those that '{fitted.folder}' was fitted to (fingerprint "
             f"{fingerprint(trials)} instead of {provenance['trials_fingerprint']}); give the same file with --trials."
