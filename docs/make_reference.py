@@ -93,7 +93,7 @@ PYTHON_SECTIONS = {
         "Inference",
     ),
     "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
-    "Fits": ("fit", "open", "write_report", "export"),
+    "Fits": ("fit", "open", "import_lfads_torch", "write_report", "export"),
     "Looking inside": ("analyze",),
     "Searches": ("search", "Search", "Range"),
     "The number of latents": ("latent_dimensions",),
