@@ -94,7 +94,7 @@ PYTHON_SECTIONS = {
         "Start",
     ),
     "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
-    "Fits": ("fit", "adapt", "open", "write_report", "export"),
+    "Fits": ("fit", "adapt", "open", "import_lfads_torch", "write_report", "export"),
     "Looking inside": ("analyze",),
     "Searches": ("search", "Search", "Range"),
     "The number of latents": ("latent_dimensions",),

@@ -68,7 +68,7 @@ DOORS = {
     "onnxruntime": ("streaming.onnx_step",),
     "jax2onnx": (),
     "torch": (),
-    "pickle": (),
+    "pickle": ("data.readers.torch_file",),
 }
 BANNED_WORDS = {"utils", "util", "misc", "helpers", "helper", "common", "new", "old", "v2"}
 SKIPPED_FOLDERS = {"__pycache__", "runs", "build", "dist", "site-packages"}

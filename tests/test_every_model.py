@@ -50,6 +50,7 @@ VARIANTS = {
     "lfads autonomous": LFADS(**{**SMALL, "inferred_inputs": 0}),
     "lfads causal": LFADS(**SMALL, causal=True, initial_segment=3),
     "lfads strictly causal": LFADS(**SMALL, causal=True, lag=0),
+    "lfads of lfads-torch": LFADS(**SMALL, controller_reads="own_bins", initial_segment=2, limit_start=False),
     "lfads deterministic": LFADS(**SMALL, variational=False),
     "lfads read-in": LFADS(**SMALL, read_in=4, log_counts=True),
     "lfads student": LFADS(**SMALL, input_prior="student_t", initial_condition_prior="student_t"),

@@ -45,6 +45,7 @@ _HOMES = {
     "search": "undertow.experiments.searching",
     "latent_dimensions": "undertow.experiments.dimensions",
     "open": "undertow.experiments.opening_runs",
+    "import_lfads_torch": "undertow.experiments.lfads_torch.importing",
     "export": "undertow.experiments.export",
     "analyze": "undertow.experiments.analysing",
     "evaluate": "undertow.evaluation.scores",

@@ -221,6 +221,37 @@ def dimensions(
     say(run_dimensions(source, out, sizes, seeds, model, recipe, settings, cut, common))
 
 
+def import_lfads_torch(
+    checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CHECKPOINT")],
+    source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="TRIALS")] = None,
+    /,
+    *,
+    out: Path,
+    session: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    settings: Settings = (),
+    cut: HowToCut = UNCUT,
+    common: Shared = EVERY,
+) -> None:
+    """Take over an LFADS that lfads-torch trained; with its trials also infer, evaluate and report.
+
+    Example: undertow import-lfads-torch last.ckpt lfads_data.h5 --bin-width 0.02 --out runs/taken-over
+
+    Args:
+        checkpoint: Its Lightning checkpoint, or a state dictionary (.ckpt, .pt, .safetensors); nothing in it is executed.
+        source: The trials that it was trained on: any source that convert takes.
+        out: The run's folder.
+        session: Which session of a checkpoint of several, from 0, in the order of their files' names.
+        settings: Settings in place of what the checkpoint says, e.g. lfads.lag=1.
+    """
+    from undertow.experiments.commands import run_import
+
+    scores = run_import(checkpoint, source, out, session, settings, cut, common)
+    if scores is not None:
+        show_scores(scores, out)
+    else:
+        say(f"Wrote the run {out}; 'undertow infer {out} TRIALS --out estimate.nc' uses it.")
+
+
 def infer(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")],
@@ -384,7 +415,7 @@ def doctor(*, common: Shared = EVERY) -> None:
 
 
 COMMANDS = {
-    command.__name__: command
+    command.__name__.replace("_", "-"): command
     for command in (
         demo,
         simulate,
@@ -394,6 +425,7 @@ COMMANDS = {
         fit,
         search,
         dimensions,
+        import_lfads_torch,
         infer,
         evaluate,
         report,

@@ -32,6 +32,7 @@ FOLDS = 10
 RIDGES = tuple(10.0**power for power in range(-2, 6))  # tried where none is given
 SHRINKAGE = 0.03  # penalty on the read-out, beside the information in a neuron's counts on a component of variance one
 SILENT = 1e-6  # counts of a bin: no neuron is taken to have a lower mean
+BLOCK = 2_000_000  # numbers in memory at once
 STEPS, CONVERGED, LARGEST_LOG = 30, 1e-6, 10.0  # of Newton's method
 STILL = 1e-6  # of the first component's deviation: a component below does not vary
 _NAMED = 4  # conditions named in an error
@@ -42,7 +43,7 @@ class SessionStart(NamedTuple):
 
     Attributes:
         read_in: (neuron, component), from centred counts of a bin to the components; zero for held-out neurons.
-        mean: (neuron,) counts of a bin that are taken off before.
+        mean: (neuron,) counts of a bin where the components are zero, which are taken off before.
         readout: (component, neuron), from components of variance one to the log of the expected counts of a bin.
         bias: (neuron,) the log of the expected counts where the components are zero.
     """
@@ -115,7 +116,9 @@ def alignment(
             "conditions; align the sessions alike, or leave the shortest one out."
         )
     tables = {name: _Table.of(each[:, bins], several[name]) for name, each in averages.items()}
-    scores, deviation, explained = _principal([table.held_in for table in tables.values()], components)
+    scores, deviation, explained = _principal(
+        [table.standard[:, table.is_held_in] for table in tables.values()], components
+    )
     folds = np.repeat(np.arange(len(conditions)), int(bins.sum()))
     return Alignment(
         components=scores.reshape(len(conditions), int(bins.sum()), components),
@@ -151,8 +154,8 @@ def align_to(shared: Alignment, trials: xr.Dataset) -> SessionStart:
     has_place = (distance.min(axis=1) < width / 2) & ~trials.forward.values & _seen_bins(averages)
     if not has_place.any():
         raise UndertowError(
-            f"Session '{name}' observed none of the bins of the components, {shared.time[0]:g} to {shared.time[-1]:g} s; "
-            "align it to the same event."
+            f"Session '{name}' observed none of the bins of the components, {shared.time[0]:g} to {shared.time[-1]:g} s; align "
+            "it to the same event."
         )
     rows = [shared.conditions.index(condition) for condition in conditions]
     scores = shared.components[rows][:, distance.argmin(axis=1)[has_place]].reshape(-1, len(shared.deviation))
@@ -169,21 +172,17 @@ def condition_averages(
     NaN where no trial of the condition observed the neuron in any bin that the Gaussian, of standard deviation `smoothing` in
     seconds, reaches; bins after a session's end stay NaN.
     """
-    train = np.flatnonzero(trials.split.values.astype(str) == "train")
-    labels = trials[column].values[train].tolist()
-    members = [
-        [trial for trial, label in zip(train, labels, strict=True) if label == one] for one in conditions
-    ]
-    total, observed = np.empty((2, len(conditions), trials.sizes["time"], trials.sizes["neuron"]))
-    for row, which in enumerate(members):
-        counts = trials.counts.isel(trial=which).values
-        total[row] = np.nansum(counts, axis=0, dtype=np.float64)
-        observed[row] = np.isfinite(counts).sum(axis=0)
-    kernel = _kernel(trials.sizes["time"], smoothing / float(trials.attrs["bin_width"]))
-    has_bin = observed.any(axis=2, keepdims=True)
+    counts, labels = trials.counts.values, trials[column].values
+    is_train = trials.split.values.astype(str) == "train"
+    total, observed = np.empty((2, len(conditions), *counts.shape[1:]))
+    for row, condition in enumerate(conditions):
+        members = counts[is_train & (labels == condition)]
+        total[row] = np.nansum(members, axis=0, dtype=np.float64)
+        observed[row] = np.isfinite(members).sum(axis=0)
+    kernel = _kernel(counts.shape[1], smoothing / float(trials.attrs["bin_width"]))
     with np.errstate(invalid="ignore"):
-        smooth = np.einsum("st,ctn->csn", kernel, total) / np.einsum("st,ctn->csn", kernel, observed)
-    return np.where(has_bin, smooth, np.nan)
+        smooth = (kernel @ total) / (kernel @ observed)
+    return np.where(observed.any(axis=2, keepdims=True), smooth, np.nan)
 
 
 def _kernel(bins: int, deviation: float) -> np.ndarray:
@@ -254,10 +253,6 @@ class _Table(NamedTuple):
         deviation = np.where(deviation > 1e-9 * np.maximum(mean, 1e-9), deviation, np.inf)
         return cls(rows, mean, deviation, centred / deviation, ~trials.held_out.values)
 
-    @property
-    def held_in(self) -> np.ndarray:
-        return self.standard[:, self.is_held_in]
-
 
 def _principal(tables: Sequence[np.ndarray], components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores (row, component) of which the first has variance one, their deviations, and shares of the variance."""
@@ -284,13 +279,22 @@ def _principal(tables: Sequence[np.ndarray], components: int) -> tuple[np.ndarra
 def _start(
     table: _Table, scores: np.ndarray, deviation: np.ndarray, ridge: float | None, folds: np.ndarray
 ) -> SessionStart:
-    seen = table.held_in
+    is_seen, scale = table.is_held_in, np.where(np.isfinite(table.deviation), table.deviation, 0.0)
+    shift = _at_the_origin(table.standard, scores)
+    seen = (table.standard - shift)[:, is_seen]
     chosen = _chosen_ridge(seen, scores, folds) if ridge is None else ridge
     read_in = np.zeros((len(table.mean), len(deviation)))
-    read_in[table.is_held_in] = _ridge(seen, scores, chosen) / table.deviation[table.is_held_in, None]
+    read_in[is_seen] = _ridge(seen, scores, chosen) / table.deviation[is_seen, None]
     readout, bias = _readout(scores, table.averages)
-    start = SessionStart(read_in, table.mean, readout * deviation[:, None], bias)
+    start = SessionStart(read_in, table.mean + scale * shift, readout * deviation[:, None], bias)
     return SessionStart(*(array.astype(np.float32) for array in start))
+
+
+def _at_the_origin(standard: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(neuron,) where the neurons are when the components are zero: not at their mean in a session that has a part of
+    the conditions or bins alone."""
+    mean = scores.mean(axis=0)
+    return -mean @ _ridge(scores - mean, standard, RIDGE)
 
 
 def _readout(scores: np.ndarray, averages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -299,35 +303,40 @@ def _readout(scores: np.ndarray, averages: np.ndarray) -> tuple[np.ndarray, np.n
     Least squares to the logarithm would hang on the averages near zero, which are few spikes or none. The penalty is in
     proportion to a neuron's counts and spares large components, so that small ones, which are mostly noise, add little.
     """
+    is_seen = np.isfinite(averages)
+    counts, number = np.where(is_seen, averages, 0.0), np.maximum(is_seen.sum(axis=0), 1)
     inputs = np.concatenate([scores, np.ones((len(scores), 1))], axis=1)
-    fitted = [_poisson_weights(inputs, average) for average in averages.T]
-    weights = np.stack(fitted, axis=1)
+    weights = np.zeros((inputs.shape[1], counts.shape[1]))
+    weights[-1] = np.log(np.maximum(counts.sum(axis=0) / number, SILENT))
+    penalty = np.outer(np.append(np.full(scores.shape[1], SHRINKAGE), 0.0), counts.sum(axis=0)) + SILENT
+    for _ in range(STEPS):
+        expected = is_seen * np.exp(np.minimum(inputs @ weights, LARGEST_LOG))
+        slope = inputs.T @ (expected - counts) + penalty * weights
+        curvature = _curvature(inputs, expected)
+        curvature[:, *np.diag_indices(len(weights))] += penalty.T
+        step = np.linalg.solve(curvature, slope.T[..., None])[..., 0].T
+        weights -= step
+        if np.abs(step).max() < CONVERGED:
+            break
     return weights[:-1], weights[-1]
 
 
-def _poisson_weights(inputs: np.ndarray, average: np.ndarray) -> np.ndarray:
-    """(component + 1,) weights of one neuron's log average, the bias last."""
-    is_seen = np.isfinite(average)
-    inputs, average = inputs[is_seen], average[is_seen]
-    weights = np.zeros(inputs.shape[1])
-    weights[-1] = np.log(max(average.mean() if average.size else 0.0, SILENT))
-    penalty = np.full(len(weights), SHRINKAGE * max(average.sum(), SILENT))
-    penalty[-1] = 0.0
-    for _ in range(STEPS):
-        expected = np.exp(np.minimum(inputs @ weights, LARGEST_LOG))
-        slope = inputs.T @ (expected - average) + penalty * weights
-        curvature = (inputs * expected[:, None]).T @ inputs + np.diag(penalty + SILENT)
-        step = np.linalg.solve(curvature, slope)
-        weights = weights - step
-        if np.abs(step).max() < CONVERGED:
-            break
-    return weights
+def _curvature(inputs: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """(neuron, input, input): the sum over rows of expected counts times products of two inputs, in blocks of rows."""
+    size = inputs.shape[1]
+    total = np.zeros((expected.shape[1], size**2))
+    rows = max(1, BLOCK // size**2)
+    for begin in range(0, len(inputs), rows):
+        block = inputs[begin : begin + rows]
+        products = block[:, :, None] * block[:, None, :]
+        total += expected[begin : begin + rows].T @ products.reshape(len(block), -1)
+    return total.reshape(-1, size, size)
 
 
-def _ridge(seen: np.ndarray, scores: np.ndarray, penalty: float) -> np.ndarray:
-    """(neuron, component) least squares without intercept; a neuron that never varies gets zero."""
-    gram = seen.T @ seen + (penalty + 1e-9 * len(seen)) * np.eye(seen.shape[1])
-    return np.linalg.solve(gram, seen.T @ scores)
+def _ridge(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
+    """(input, target) least squares without intercept; an input that never varies gets zero."""
+    gram = inputs.T @ inputs + (penalty + 1e-9 * len(inputs)) * np.eye(inputs.shape[1])
+    return np.linalg.solve(gram, inputs.T @ targets)
 
 
 def _chosen_ridge(seen: np.ndarray, scores: np.ndarray, folds: np.ndarray) -> float:

@@ -31,6 +31,7 @@ from undertow.experiments.analysing import analyze, dynamics_of, has_report, red
 from undertow.experiments.demo import demo
 from undertow.experiments.export import export
 from undertow.experiments.fitted import Fitted
+from undertow.experiments.lfads_torch.importing import imported
 from undertow.experiments.opening_runs import open_run, open_session
 from undertow.experiments.progress import Listener
 from undertow.experiments.space_settings import with_space
@@ -197,6 +198,35 @@ def run_dimensions(
         trials, sizes, model=chosen, out=out, seeds=seeds, source=source, quiet=common.quiet
     )
     return f"{dimension_record.table(found.told)}\nThe page is {found.folder / dimensions.PAGE}."
+
+
+def run_import(
+    checkpoint: Path,
+    source: Path | None,
+    out: Path,
+    session: int | None,
+    settings: tuple[str, ...],
+    cut: Cut,
+    common: Common,
+) -> dict[str, Any] | None:
+    """Take over a checkpoint of lfads-torch; with trials also infer, score and report, and then the scores."""
+    cache.switch_on()
+    listener = Listener(is_quiet=common.quiet)
+    given = None if source is None else _announced(source, cut, common, listener)
+    seed = () if common.seed is None else (f"seed={common.seed}",)
+    fitted, trials = imported(
+        checkpoint,
+        given,
+        out,
+        bin_width=getattr(cut, "bin_width", None),
+        session=session,
+        settings=(*settings, *seed),
+        say=listener.say,
+    )
+    if trials is None:
+        return None
+    pipeline.remember_source(fitted, trials, source if trials is given else None)
+    return pipeline.complete(fitted, trials, listener=listener)
 
 
 def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut, common: Common) -> str:

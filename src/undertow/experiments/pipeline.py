@@ -127,7 +127,8 @@ def trials_of(
     is_place = given is None or isinstance(given, Path)
     trials = _loaded(fitted, given or provenance.get("trials")) if is_place else given
     several = given_sessions(trials)
-    if fingerprint_of(several) != provenance["trials_fingerprint"]:
+    known = provenance["trials_fingerprint"]
+    if known not in (None, fingerprint_of(several)):  # None: taken over without trials
         raise UndertowError(
             f"These trials are not those that '{fitted.folder}' was fitted to (fingerprint "
             f"{fingerprint_of(several)} instead of {provenance['trials_fingerprint']}); give the same file with --trials."

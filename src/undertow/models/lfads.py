@@ -25,7 +25,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from undertow.components.cells import GRU
 from undertow.components.control_loop import LoopInputs, LoopState, control_loop
@@ -51,6 +51,7 @@ from undertow.models.base import (
     reconstruction,
     through_last,
 )
+from undertow.vocabulary import UndertowError
 
 
 def _published(low: float, high: float, *, unit: Literal["own", "mean"]) -> Range:
@@ -103,6 +104,11 @@ class LFADS(DynamicsChoices, ModelConfig):
         0, ge=0, description="Bins that the initial condition is read from; 0 for the whole trial"
     )
     causal: bool = Field(default=False, description="Encode forward in time only")
+    controller_reads: Literal["all", "own_bins"] = Field(
+        "all",
+        description="'own_bins': counts after the initial segment, and zeros in all bins that the encoder of inputs does not "
+        "read, as in lfads-torch",
+    )
     variational: bool = Field(
         default=True, description="Sample the posteriors; otherwise their means pass and no KL is asked"
     )
@@ -123,7 +129,19 @@ class LFADS(DynamicsChoices, ModelConfig):
         0.05, ge=0, lt=1, description="Ordinary dropout of encoder, controller and generator outputs"
     )
     state_limit: float = Field(5.0, gt=0, description="Bound of every recurrent state")
+    limit_start: bool = Field(
+        default=True, description="Bound the generator's first state, too; lfads-torch does not"
+    )
     backward: Backward = Field("by_hand", description="How the time loops are differentiated")
+
+    @model_validator(mode="after")
+    def _is_one_pass(self) -> "LFADS":
+        if self.causal and self.controller_reads == "own_bins":
+            raise UndertowError(
+                "'lfads.controller_reads' is 'own_bins', which is the way of lfads-torch with encoders in both directions, but "
+                "'lfads.causal' is true; set one of them back."
+            )
+        return self
 
     def settings(self) -> dict[str, float]:
         """What training hands over at every step."""
@@ -282,7 +300,8 @@ class LFADSModel(Model):
     def streaming(self) -> Streaming | str:
         """With causal encoders one bin at a time, after the initial segment; the estimates lack the initial condition."""
         if not self.config.causal:
-            return "set lfads.causal=true and fit again"
+            both = "" if self.config.controller_reads == "all" else " and lfads.controller_reads=all"
+            return f"set lfads.causal=true{both} and fit again"
         return Streaming(self._begin, self._advance, opening=self.config.initial_segment)
 
     def dynamics(self) -> LatentDynamics:
@@ -348,8 +367,8 @@ class LFADSModel(Model):
         return Pass(self.readout(factors), factors, latents, start, inferred)
 
     def _initial_state(self, initial_condition: Array) -> Array:
-        limit = self.config.state_limit
-        return jnp.clip(self.to_generator(initial_condition), -limit, limit)
+        state, limit = self.to_generator(initial_condition), self.config.state_limit
+        return jnp.clip(state, -limit, limit) if self.config.limit_start else state
 
     def _prepare(self, seen: Array, inputs: Array) -> tuple[Array, Array]:
         """What the encoders read, and the known inputs' share of the generator's gates."""
@@ -379,10 +398,18 @@ class LFADSModel(Model):
         if self.controller is None:
             latents = self.generator.run(initial, generator_gates, backward=self.config.backward)
             return latents, (latents_mask * latents) @ factors_kernel, None
-        encoded = self.controller.encoder.around(encoder_inputs, is_seen, self.config.lag)
+        encoded = self._encoded(encoder_inputs, is_seen)
         return self._control(
             initial, factors_kernel, encoded, (generator_gates, latents_mask), dropout_rate, key=control_key
         )
+
+    def _encoded(self, encoder_inputs: Array, is_seen: Array) -> Array:
+        """What the controller reads of the counts, (time, encoder)."""
+        config, encoder = self.config, self.controller.encoder
+        if config.controller_reads == "all":
+            return encoder.around(encoder_inputs, is_seen, config.lag)
+        is_read = is_seen & (jnp.arange(is_seen.shape[0]) >= config.initial_segment)
+        return jnp.where(is_read[:, None], encoder.around(encoder_inputs, is_read, config.lag), 0.0)
 
     def _control(
         self,

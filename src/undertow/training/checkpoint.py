@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from undertow.files import write_bytes
 from undertow.vocabulary import UndertowError
@@ -52,6 +52,20 @@ def read(path: Path, like):
     return jax.tree_util.tree_map_with_path(
         lambda key_path, leaf: _like(stored[_name(key_path)], leaf) if _is_array(leaf) else leaf, like
     ), facts
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file by name, whoever wrote it.
+
+    Raises:
+        UndertowError: if the file is no such file.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UndertowError(
+            f"'{path}' can't be read as safetensors ({error}); copy it again or check the path."
+        ) from error
 
 
 def _array_leaves(tree):
