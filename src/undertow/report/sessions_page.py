@@ -69,7 +69,8 @@ def _paragraph(scores: Mapping, facts: Mapping) -> str:
     key, values, others = _told(scores)
     if not values:
         return opening
-    name = score_words.EXPLAINED[key][0].lower()
+    name = score_words.EXPLAINED[key][0]
+    name = name if name.startswith("R²") else name[0].lower() + name[1:]
     mean = score_words.written(sum(values.values()) / len(values))
     low, high = (score_words.written(pick(values.values())) for pick in (min, max))
     known = [value for value in others.values() if value is not None]
