@@ -49,12 +49,12 @@ def simulate(
     settings: Settings = (),
     common: Shared = EVERY,
 ) -> None:
-    """A recording of a simulated system, whose truth is known.
+    """A recording of a simulated system, whose truth is known; chaotic-rnn-sessions gives several sessions in one file.
 
     Example: undertow simulate chaotic-rnn rnn.nc --set g=2.5 pulses=true conditions=100
 
     Args:
-        system: lorenz, chaotic-rnn[-sessions], arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
+        system: lorenz, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
         out: The trials file to write.
         settings: Settings of the system, name=value.
     """

@@ -215,3 +215,24 @@ def test_impossible_simulations_are_refused(wrong, words):
 def test_an_unknown_setting_is_named():
     with pytest.raises(TypeError, match="nuerons"):
         SYSTEMS["ring"](nuerons=3)
+
+
+@pytest.mark.parametrize("name", ["rossler", "ring"])
+def test_a_law_is_seen_by_several_sessions(name):
+    several = SYSTEMS[name](**SMALL, seed=1, sessions=2)
+    more = SYSTEMS[name](**SMALL, seed=1, sessions=3)
+    assert list(more) == ["session-1", "session-2", "session-3"]
+    for session, trials in several.items():
+        assert more[session].identical(check_trials(trials)) and trials.attrs["session"] == session
+        assert dict(trials.sizes).items() >= {"trial": 60, "neuron": 6}.items()
+    one, two = several.values()
+    assert not np.isin(one.true_latents[:, 0, 0], two.true_latents[:, 0, 0]).any()
+    points = [true_system(trials).fixed_points for trials in (one, two)]
+    np.testing.assert_array_equal(*points)  # the same latents, in the same units
+    log_rates = [np.log(trials.true_rates.values * trials.bin_width).reshape(-1, 6) for trials in (one, two)]
+    latents = [np.c_[trials.true_latents.values.reshape(1800, -1), np.ones(1800)] for trials in (one, two)]
+    readouts = [np.linalg.lstsq(*pair, rcond=None)[0] for pair in zip(latents, log_rates, strict=True)]
+    np.testing.assert_allclose(latents[0] @ readouts[0], log_rates[0], atol=1e-3)
+    assert np.abs(readouts[0] - readouts[1]).max() > 0.1
+    with pytest.raises(UndertowError, match="number of sessions is 0"):
+        SYSTEMS[name](**SMALL, sessions=0)

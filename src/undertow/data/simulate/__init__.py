@@ -2,23 +2,21 @@
 
 A system is a file with the `law` of its motion, a row in `truth.LAWS` and a row here; `simulation` makes trials of any
 law, seen by a `population`; `true_system` finds the law again behind trials. `lorenz` and `chaotic-rnn` are published
-simulations of their own, and `chaotic-rnn-sessions` gives several sessions, a dictionary of name to trials. This room
-imports `data.trials`, `data.splits` and `vocabulary`. Begin reading at `law.py` and `arneodo.py`.
+simulations of their own. `chaotic-rnn-sessions`, and any system with a `Law` that is told how many `sessions`, give a dictionary
+of name to trials. This room imports `data.trials`, `data.splits` and `vocabulary`. Begin reading at `law.py` and `arneodo.py`.
 
     trials = SYSTEMS["rossler"](neurons=40, seed=1)
 """
 
 from collections.abc import Callable, Mapping
 
-import xarray as xr
-
 from undertow.data.simulate.chaotic_rnn import chaotic_rnn
 from undertow.data.simulate.chaotic_sessions import chaotic_rnn_sessions
 from undertow.data.simulate.lorenz import lorenz
-from undertow.data.simulate.simulation import simulation
+from undertow.data.simulate.simulation import Trials, simulation
 from undertow.data.simulate.truth import LAWS
 
-SYSTEMS: Mapping[str, Callable[..., xr.Dataset | dict[str, xr.Dataset]]] = {
+SYSTEMS: Mapping[str, Callable[..., Trials]] = {
     "lorenz": lorenz,
     "chaotic-rnn": chaotic_rnn,
     "chaotic-rnn-sessions": chaotic_rnn_sessions,

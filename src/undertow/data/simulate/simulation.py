@@ -19,6 +19,7 @@ from undertow.data.splits import split
 from undertow.data.trials import trials as as_trials
 from undertow.vocabulary import UndertowError
 
+Trials = xr.Dataset | dict[str, xr.Dataset]  # of one session, or of several by name
 FAR = 1.25  # times the largest range of the starts: farther out, a displaced trial has left the system
 DISPLACEMENTS = 50  # tried for each trial
 SMALLEST_SPREAD = 1e-6  # of a latent, beside its mean: what moves less stands still
@@ -55,7 +56,7 @@ class Design(NamedTuple):
         spikes.check_seed(self.seed)
 
 
-def simulation(name: str, law: Callable[..., Law], **defaults: Any) -> Callable[..., xr.Dataset]:
+def simulation(name: str, law: Callable[..., Law], **defaults: Any) -> Callable[..., Trials]:
     """A function that returns trials of a law.
 
     Args:
@@ -64,16 +65,20 @@ def simulation(name: str, law: Callable[..., Law], **defaults: Any) -> Callable[
         defaults: of the settings of `Design` and `Population`, where the system has its own.
 
     Returns:
-        A function of the law's parameters and of all settings of `Design` and `Population`, by name. Its trials have
-        `split`, `true_rates` (Hz: the expected count of a bin over the bin width) and `true_latents` (the states,
-        each dimension of mean 0 and variance 1); with inputs also `inputs` and `true_inputs`.
+        A function of the law's parameters, of all settings of `Design` and `Population`, and of `sessions`, by name. Its
+        trials have `split`, `true_rates` (Hz: the expected count of a bin over the bin width) and `true_latents` (the states,
+        each dimension of mean 0 and variance 1); with inputs also `inputs` and `true_inputs`. With a number of `sessions` it
+        returns a dictionary of so many, each with its own trials and neurons and with the same latents.
     """
-    signature = _signature(law, Design, Population, defaults=defaults)
+    signature = _signature(law, Design, Population, _several, defaults=defaults)
 
-    def simulate(**settings: Any) -> xr.Dataset:
+    def simulate(**settings: Any) -> Trials:
         bound = signature.bind(**settings)
         bound.apply_defaults()
-        return simulated(name, law, bound.arguments)
+        several = _several(bound.arguments.pop("sessions"))
+        if several is None:
+            return simulated(name, law, bound.arguments)
+        return simulated_sessions(name, law, bound.arguments, several)
 
     simulate.__signature__ = signature
     simulate.__name__ = simulate.__qualname__ = name
@@ -81,23 +86,79 @@ def simulation(name: str, law: Callable[..., Law], **defaults: Any) -> Callable[
     return simulate
 
 
+def _several(sessions: int | None = None) -> int | None:
+    """The number of sessions, None for trials of one alone."""
+    if sessions is not None:
+        spikes.check_sizes(sessions=sessions)
+    return sessions
+
+
 def simulated(name: str, law: Callable[..., Law], settings: Mapping[str, Any]) -> xr.Dataset:
     """Trials of a law from the settings of the law, of `Design` and of `Population`, in one mapping."""
+    parts = _parts(law, settings)
+    trajectories = _trajectories(*parts[:2], np.random.SeedSequence(parts[1].seed))
+    spread = _spread(trajectories.states, name, _of(law, settings))
+    return _recorded(name, law, settings, trajectories, spread, readout_seed=parts[1].seed)
+
+
+def simulated_sessions(
+    name: str, law: Callable[..., Law], settings: Mapping[str, Any], sessions: int
+) -> dict[str, xr.Dataset]:
+    """Trials of several sessions by name, the latents of all scaled as those of the first; more leave the others as they were."""
+    equation, design, _ = _parts(law, settings)
+    several, spread = {}, None
+    for number, seeds in enumerate(np.random.SeedSequence(design.seed).spawn(sessions), start=1):
+        trajectories = _trajectories(equation, design, seeds)
+        spread = spread or _spread(trajectories.states, name, _of(law, settings))
+        own = _recorded(
+            name, law, settings, trajectories, spread, readout_seed=int(seeds.generate_state(1)[0])
+        )
+        several[f"session-{number}"] = own.assign_attrs(session=f"session-{number}")
+    return several
+
+
+def _parts(law: Callable[..., Law], settings: Mapping[str, Any]) -> tuple[Law, Design, Population]:
+    """The law, the design and the population that the settings ask for, checked."""
     design, population = Design(**_of(Design, settings)), Population(**_of(Population, settings))
-    parameters = _of(law, settings)
     design.check()
     population.check()
-    spikes.check_finite(**parameters)
-    equation = law(**parameters)
-    seeds = np.random.SeedSequence(design.seed).spawn(4)
-    starts, inputs, draws, splits = map(np.random.default_rng, seeds)
+    spikes.check_finite(**_of(law, settings))
+    return law(**_of(law, settings)), design, population
+
+
+class _Trajectories(NamedTuple):
+    """States (trial, time, latent) and inputs (trial, time, input), the time of a bin, and generators for what follows."""
+
+    states: np.ndarray
+    inputs: np.ndarray
+    bin_time: float
+    draws: np.random.Generator
+    splits: np.random.Generator
+
+
+def _trajectories(equation: Law, design: Design, seeds: np.random.SeedSequence) -> _Trajectories:
+    starts, inputs, draws, splits = map(np.random.default_rng, seeds.spawn(4))
     bin_time = equation.period / design.points_per_period
     driven = _inputs(equation, design, bin_time, inputs)
-    states = _states(equation, design, driven, bin_time, starts)
-    centre, scale = _spread(states, name, parameters)
+    return _Trajectories(_states(equation, design, driven, bin_time, starts), driven, bin_time, draws, splits)
+
+
+def _recorded(
+    name: str,
+    law: Callable[..., Law],
+    settings: Mapping[str, Any],
+    trajectories: _Trajectories,
+    spread: tuple[np.ndarray, np.ndarray],
+    *,
+    readout_seed: int,
+) -> xr.Dataset:
+    """The trials that a population records of these trajectories."""
+    _, design, population = _parts(law, settings)
+    states, inputs, bin_time, draws, splits = trajectories
+    centre, scale = spread
     latents = (states - centre) / scale
-    expected = population.expected_counts(states, latents, design.seed)
-    known = driven.astype(np.float32) if driven.size else None
+    expected = population.expected_counts(states, latents, readout_seed)
+    known = inputs.astype(np.float32) if inputs.size else None
     recorded = as_trials(
         population.counts(expected, draws),
         bin_width=design.bin_width,
@@ -106,7 +167,7 @@ def simulated(name: str, law: Callable[..., Law], settings: Mapping[str, Any]) -
         inputs=known,
         true_inputs=known,
         session=name,
-    ).assign_attrs(truth.attributes(name, parameters, centre, scale, bin_time))
+    ).assign_attrs(truth.attributes(name, _of(law, settings), centre, scale, bin_time))
     return split(recorded, valid=design.valid, test=design.test, seed=int(splits.integers(2**31)))
 
 
@@ -121,7 +182,7 @@ def _signature(*parts: Callable[..., Any], defaults: Mapping[str, Any]) -> inspe
             known.replace(kind=known.KEYWORD_ONLY, default=defaults.get(known.name, known.default))
             for known in in_order
         ],
-        return_annotation=xr.Dataset,
+        return_annotation=Trials,
     )
 
 
