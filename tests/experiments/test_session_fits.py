@@ -8,6 +8,7 @@ from tiny_trials import make_trials
 
 import undertow as ut
 from undertow.experiments import pipeline
+from undertow.experiments.material import material
 from undertow.experiments.progress import Listener
 from undertow.training.opening import named_leaves
 from undertow.vocabulary import UndertowError
@@ -155,3 +156,41 @@ def test_other_refusals(fitted, several, choices, tmp_path):
     with pytest.raises(UndertowError, match=r"of the model 'autoencoder', not 'lfads'"):
         ut.fit(ut.LFADS(), several, out=tmp_path / "no", start=ut.Start(run=str(fitted.folder)))
     assert not (tmp_path / "no").exists()
+
+
+def test_read_ins_begin_from_condition_averages_and_later_sessions_are_aligned(several, choices, tmp_path):
+    chosen = choices._replace(
+        model=choices.model.model_copy(update={"read_in": 2}), start=ut.Start(read_in="conditions")
+    )
+    given = material(chosen, several)
+    known = given.opening["read_in.kernel"]
+    assert known.values.shape == (10, 2)
+    held_out = np.concatenate([trials.held_out.values for trials in several.values()])
+    assert not known.values[held_out].any() and known.values[~held_out].any(axis=1).all()
+    assert given.opening["readout.kernel"].is_known.all()  # two latents: a read-out, too
+    assert "common conditions" in given.beginning.notes[0]
+    fitted = ut.fit(chosen, several, out=tmp_path / "both", quiet=True)
+    assert (fitted.folder / "alignment.nc").exists()
+    start = ut.Start(run=str(fitted.folder), new_session=True)
+    joins = material(fitted.recipe._replace(start=start), {"wednesday": session("wednesday", 5, seed=2)})
+    assert joins.opening["read_in.kernel"].values.shape == (5, 2)
+    assert "readout.kernel" not in joins.opening  # factors have moved since
+
+
+def test_without_common_conditions_read_ins_begin_from_chance_or_are_refused(several, choices):
+    other = several["tuesday"].assign_coords(condition=("trial", np.full(9, 7)))
+    apart = {"monday": several["monday"], "tuesday": other}
+    given = material(choices._replace(start=ut.Start()), apart)
+    assert given.opening is None
+    assert "begin from chance" in given.beginning.notes[0]
+    with pytest.raises(UndertowError, match="condition"):
+        material(choices._replace(start=ut.Start(read_in="conditions")), apart)
+
+
+def test_sessions_are_searched_like_one(several, recipe, tmp_path):
+    search = ut.Search(members=2, generations=1, epochs=2, at_once=1, cool_down=0)
+    found = ut.search(recipe, several, out=tmp_path / "search", search=search, quiet=True)
+    assert found.names == ["monday", "tuesday"]
+    assert found.outcome["search"]["members"] == 2
+    assert found.model.bias.shape == (10, 1)
+    assert np.isfinite(found.infer(several["tuesday"], samples=1).rates).any()

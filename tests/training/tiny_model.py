@@ -42,6 +42,9 @@ class Tiny(ModelConfig):
     def settings(self):
         return {"noise": self.noise}
 
+    def for_sessions(self):
+        return self  # without inputs every row of `down` is a neuron's
+
     def build(self, data, *, key):
         observation = OBSERVATIONS[self.observation](data.neurons)
         down_key, up_key = jax.random.split(key)
@@ -55,6 +58,8 @@ class Tiny(ModelConfig):
 
 
 class TinyModel(Model):
+    neuron_axes: ClassVar[dict[str, int]] = {"down.kernel": 0, "up.kernel": 1, "up.bias": 0, "bias": 0}
+
     down: Linear
     up: Linear
     bias: jax.Array
