@@ -51,11 +51,13 @@ _NWB = _Kind("NWB", (".nwb",), "readers.nwb")
 _PHY = _Kind("Phy or Kilosort folder", (), "readers.phy")
 _PYNAPPLE = _Kind("pynapple objects", (), "readers.pynapple")
 _STORED = _Kind("trials of undertow", (".nc",), "store", "open_trials", cuts=False)
+_HDF5 = _Kind("HDF5", (".h5", ".hdf5"), "readers.hdf5")
+_HDF5_START = b"\x89HDF\r\n\x1a\n"
 _FILES = (
     _NWB,
     _Kind("MATLAB", (".mat",), "readers.matlab"),
     _Kind("NumPy", (".npz", ".npy"), "readers.numpy"),
-    _Kind("HDF5", (".h5", ".hdf5"), "readers.hdf5"),
+    _HDF5,
     _STORED,
 )
 _PHY_FILES = ("spike_times.npy", "params.py", "spike_clusters.npy")
@@ -182,6 +184,9 @@ def _kind_of(path: Path) -> _Kind:
     for kind in _FILES:
         if path.suffix.lower() in kind.suffixes:
             return kind
+    with path.open("rb") as file:
+        if file.read(len(_HDF5_START)) == _HDF5_START:  # LFADS in TensorFlow wrote its files without a suffix
+            return _HDF5
     known = ", ".join(f"{kind.name} ({' '.join(kind.suffixes)})" for kind in _FILES)
     raise UndertowError(
         f"'{path}' is of an unknown kind '{path.suffix}'; known are {known}, and Phy folders."
