@@ -13,10 +13,10 @@ and validation trials alike. The ways:
 
 Printed for the validation trials of each fit: rate R2 (mean over neurons), and R2 of the true latents read from the factors by a
 linear map that is fitted to the training trials. A model never saw a dropped channel and can't know its rate; for "dropped" the
-rate R2 is therefore that of log rates read from the factors by a ridge regression on the *true* log rates of all 29 neurons, fitted
-to the training trials: generous to it, for nobody knows true rates. Fits are runs in FOLDER, named WAY-K and for further seeds of
-the fit WAY-K-SEED; what is finished is not fitted again, what was cut off goes on. `sbtt_together.py` fits them all at once on an
-accelerator.
+rate R2 is therefore that of log rates read from the factors by a ridge regression on the *true* log rates of all 29 neurons,
+fitted to the training trials: generous to it, for nobody knows true rates. Fits are runs in FOLDER, named WAY-K and for further
+seeds of the fit WAY-K-SEED; what is finished is not fitted again, what was cut off goes on. `sbtt_together.py` fits them all at
+once on an accelerator.
 """
 
 import argparse

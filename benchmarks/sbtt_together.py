@@ -2,9 +2,9 @@
 
     python benchmarks/sbtt_together.py FOLDER --runs lfads-5 lfads-3-1 dropped-5 ...
 
-All runs of a call must have the same shapes (model, epochs, batches): the autoencoders together; lfads and dropped together; mask;
-mean. It writes finished runs into FOLDER, which `sbtt.py FOLDER` scores. Seeds, shuffles and corruption are those of single fits;
-figures differ in their last digits.
+All runs of a call must have the same shapes (model, epochs, batches): the autoencoders together; lfads and dropped together;
+mask; mean. It writes finished runs into FOLDER, which `sbtt.py FOLDER` scores. Seeds, shuffles and corruption are those of single
+fits; figures differ in their last digits.
 """
 
 import argparse

@@ -326,9 +326,13 @@ def lies_below(name: str, beginning: str) -> bool:
 def reconstruction(
     observation: Observation, parameters: Float[Array, "time neuron parameter"], corrupted: Corrupted
 ) -> Float[Array, ""]:
-    """The weighted negative log-likelihood of a trial in nats; an entry of weight 0 cannot reach value or gradient."""
+    """The weighted negative log-likelihood of a trial in nats; an entry of weight 0 cannot reach value or gradient.
+
+    There the likelihood is that of harmless numbers: an overflow in its place times a gradient of 0 would be no number.
+    """
     counts = corrupted.weight > 0
     target = jnp.where(counts, corrupted.target, 1.0)
+    parameters = jnp.where(counts[..., None], parameters, 0.0)
     return -jnp.sum(jnp.where(counts, corrupted.weight * observation.log_likelihood(parameters, target), 0.0))
 
 

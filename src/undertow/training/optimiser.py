@@ -93,7 +93,7 @@ def transformation(optimiser: Optimiser) -> optax.GradientTransformation:
 
 
 def with_decay(optimiser: Optimiser, gradients, parameters, weight_decay: Array):
-    """The gradients of the scaled loss; where the decay is coupled with those of weight_decay / 2 times all squared parameters."""
+    """The gradients of the scaled loss, where the decay is coupled with those of weight_decay / 2 times all squares."""
     if optimiser.decay == "decoupled":
         return gradients
     return jax.tree.map(lambda of, value: of + LOSS_SCALE * weight_decay * value, gradients, parameters)
