@@ -120,7 +120,7 @@ def draw(table: dict, picture: Path) -> None:
     """Rate R2 and latent R2 against the number of neurons observed."""
     from matplotlib.figure import Figure
 
-    colours = {"sae": "#888888", "lfads": "#1f6feb", "mask": "#0a9396", "dropped": "#d1495b"}
+    colours = {"sae": "#888888", "lfads": "#1f6feb", "mean": "#0a9396", "dropped": "#d1495b"}
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)
     for way, colour in colours.items():
@@ -147,7 +147,7 @@ def main() -> None:
     """Print a line for each fit, then the curve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["sae", "lfads", "dropped", "mask"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["sae", "lfads", "dropped"])
     parser.add_argument("--keep", type=int, nargs="+", default=KEEP)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--figure", type=Path)
