@@ -75,7 +75,9 @@ VARIANTS = {
     "autoencoder rnn causal": Autoencoder(
         latents=3, encoder=6, dynamics="rnn", causal=True, initial_segment=3, missing="mean"
     ),
+    "autoencoder zero-inflated gamma": Autoencoder(**ODE, observation="zero_inflated_gamma"),
     "ndt": NDT(layers=2, feed_forward=8),
+    "ndt zero-inflated gamma": NDT(**LAYER, observation="zero_inflated_gamma"),
     "ndt published": NDT(**LAYER, **PUBLISHED),
     "ndt causal": NDT(layers=2, feed_forward=8, factors=3, **CAUSAL),
     "ndt spatial": NDT(**LAYER, spatial=True, norm="after", positions="sinusoidal"),
@@ -241,6 +243,11 @@ def test_same_key_same_result_and_another_key_another(tried, before, data, corru
     assert all((before[name] == again[name]).all() for name in before)
     is_drawn = tried.model.is_sampled
     assert (other["rates"] != before["rates"]).any() == is_drawn
+
+
+def test_every_penalty_is_weighed_and_those_of_the_observation_are_among_them(tried):
+    penalties = tried.model.penalties()
+    assert set(tried.model.observation.penalties()) <= set(penalties) <= set(tried.config.term_weights())
 
 
 def test_save_and_load(tried, before, data, corruption, tmp_path):

@@ -3,7 +3,7 @@
 A configuration (`ModelConfig`) names the choices and builds a `Model` for given data. A `Model` speaks of one trial:
 
 * `terms(corrupted, inputs, settings, key=...)` gives its unweighted objective by name, in nats a trial;
-* `penalties()` gives what its parameters cost by name;
+* `penalties()` gives what its parameters cost by name, those of its observation among them;
 * `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial, or without a key its mean;
 * `streaming()` gives the same one bin at a time, or says what would have to change for that;
 * `dynamics()` gives the law by which its latents move, for `analysis/`, or says why there is none.
@@ -27,7 +27,7 @@ from pydantic import Field, model_validator
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import Corrupted
-from undertow.components.observations import Observation, Poisson
+from undertow.components.observations import OBSERVATIONS, Observation, Poisson
 from undertow.vocabulary import UndertowError
 
 
@@ -275,6 +275,10 @@ class ModelConfig(Configuration):
     @abstractmethod
     def settings(self) -> dict[str, float]:
         """Numbers that training hands to `Model.terms` at every step and a search may move."""
+
+    def term_weights(self) -> dict[str, float]:
+        """The default weights of all terms: the model's own, and those of its observation's penalties."""
+        return {**self.weights, **OBSERVATIONS[self.observation](1).weights}
 
     def when_not_finite(self) -> str:
         """What, besides training, may be wrong where values are not finite: a clause, or nothing."""
