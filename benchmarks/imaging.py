@@ -74,9 +74,11 @@ def scores(values, rates, fine, is_scored):
     values, rates = values[:, is_scored], rates[:, is_scored].astype(float)
     both = latent_r2(values[valid], latents[valid], fitted_on=(values[train], latents[train]))
     mean, aim = rates[train].mean((0, 1)), truth[train].mean((0, 1))
-    slope = ((rates[train] - mean) * (truth[train] - aim)).sum((0, 1)) / ((rates[train] - mean) ** 2).sum(
-        (0, 1)
+    shared, own = (
+        ((rates[train] - mean) * (truth[train] - aim)).sum((0, 1)),
+        ((rates[train] - mean) ** 2).sum((0, 1)),
     )
+    slope = np.where(own > 0, shared / np.maximum(own, 1e-30), 0.0)
     residual = truth[valid] - (aim + slope * (rates[valid] - mean))
     explained = 1 - (residual**2).mean((0, 1)) / truth[valid].var((0, 1))
     return {"latent_r2": both.inferred_to_true.mean, "rate_r2": float(explained.mean())}
