@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import nnls
 from scipy.signal import lfilter
 
-from undertow.data.deconvolution import deconvolve, decay_of, noise_level, oasis
+from undertow.data.deconvolution import decay_of, deconvolve, noise_level, oasis
 from undertow.vocabulary import UndertowError
 
 RATE = 30.0

@@ -117,5 +117,5 @@ def test_bins_wider_than_a_frame_lose_the_sampling_times():
 
 
 def test_events_at_their_own_times_need_a_bin_width():
-    with pytest.raises(UndertowError, match="bin_width=0.01"):
+    with pytest.raises(UndertowError, match=r"bin_width=0\.01"):
         load(recording())

@@ -150,7 +150,7 @@ class Harm:
 def test_a_pickle_that_calls_something_is_refused_and_nothing_is_called(session, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     saved(session, "stat.npy", np.array([{"med": Harm()}], dtype=object))
-    with pytest.raises(UndertowError, match="asks to call .*mkdir"):
+    with pytest.raises(UndertowError, match=r"asks to call .*mkdir"):
         suite2p.read(session)
     assert not (tmp_path / "harmed").exists()
 
