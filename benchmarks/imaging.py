@@ -60,10 +60,10 @@ def simulated(frequency, sampling, seed, settings):
 
 
 def on_bins(values, times, wanted):
-    """Values (trial, time, column) at other times, by a cubic spline; as they are where they have those times."""
-    if len(times) == len(wanted):
-        return values
-    return CubicSpline(times, values, axis=1)(wanted)
+    """Values (trial, time, column) at other times, by a cubic spline; what is NaN after a trial's last sample stays at the last."""
+    for later in range(1, values.shape[1]):
+        values[:, later] = np.where(np.isnan(values[:, later]), values[:, later - 1], values[:, later])
+    return values if len(times) == len(wanted) else CubicSpline(times, values, axis=1)(wanted)
 
 
 def scores(values, rates, fine, is_scored):
