@@ -44,6 +44,7 @@ RECIPE = {
     | {"input_encoder": 32, "initial_condition": 32, "inferred_inputs": 2},
     "training": {"batch_size": 64},
 }
+SIMULATION = {"trials": 320, "conditions": 8, "neurons": 60}
 SAMPLINGS = ("subframe", "frame")
 WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)
 COLOURS = {"subframe": "#1b6ca8", "frame": "#c8553d", "smoothing": "#6b6b6b"}
@@ -60,7 +61,7 @@ def simulated(frequency, sampling, seed, settings):
 
 
 def on_bins(values, times, wanted):
-    """Values (trial, time, column) at other times, by a cubic spline; what is NaN after a trial's last sample stays at the last."""
+    """Values (trial, time, column) at other times, by a cubic spline; after a trial's last sample as there."""
     for later in range(1, values.shape[1]):
         values[:, later] = np.where(np.isnan(values[:, later]), values[:, later - 1], values[:, later])
     return values if len(times) == len(wanted) else CubicSpline(times, values, axis=1)(wanted)
@@ -178,7 +179,7 @@ def main():
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     cache.switch_on()
-    options.simulate = recipes.with_settings({}, options.simulate)
+    options.simulate = {**SIMULATION, **recipes.with_settings({}, options.simulate)}
     document = {**RECIPE, "seed": options.seed}
     document["training"] = {**RECIPE["training"], "epochs": options.epochs, "patience": options.epochs}
     document = recipes.with_settings(document, options.settings)
