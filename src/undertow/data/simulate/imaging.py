@@ -11,8 +11,6 @@ All regions lie at random heights of the frame. The fluorescence is deconvolved 
 true one), events are scaled, and the session is cut into trials like any other recording (`data.imaging`).
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np
