@@ -155,8 +155,8 @@ def section_of_recipe(name: str, config: type[Configuration]) -> str:
     table = _table(("key", "default", "values", "meaning"), rows)
     weights = getattr(config, "weights", {})
     note = ""
-    if isinstance(weights, dict) and weights:
-        listed = ", ".join(f"`{term}` ({_toml(value)})" for term, value in weights.items())
+    if isinstance(weights, dict) and getattr(config, "space", {}):
+        listed = ", ".join(f"`{term}` ({_toml(value)})" for term, value in weights.items()) or "none"
         note = f"\nTerms that `[objective.weights]` may weigh, with their defaults: {listed}{_observed_weights()}.\n"
     space = getattr(config, "space", {})
     if isinstance(space, dict) and space:
