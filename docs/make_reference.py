@@ -26,6 +26,7 @@ from undertow import cli
 from undertow.baselines import BASELINES
 from undertow.cli import options
 from undertow.components.configuration import Configuration
+from undertow.components.observations import OBSERVATIONS
 from undertow.experiments.recipe import SECTIONS
 from undertow.models import MODELS
 from undertow.models.base import Range
@@ -154,13 +155,22 @@ def section_of_recipe(name: str, config: type[Configuration]) -> str:
     table = _table(("key", "default", "values", "meaning"), rows)
     weights = getattr(config, "weights", {})
     note = ""
-    if isinstance(weights, dict) and weights:
-        listed = ", ".join(f"`{term}` ({_toml(value)})" for term, value in weights.items())
-        note = f"\nTerms that `[objective.weights]` may weigh, with their defaults: {listed}.\n"
+    if isinstance(weights, dict) and getattr(config, "space", {}):
+        listed = ", ".join(f"`{term}` ({_toml(value)})" for term, value in weights.items()) or "none"
+        note = f"\nTerms that `[objective.weights]` may weigh, with their defaults: {listed}{_observed_weights()}.\n"
     space = getattr(config, "space", {})
     if isinstance(space, dict) and space:
         note += "\nWhat [a search](../howto/tune.md) moves unless it is told otherwise:\n\n" + _space(space)
     return f"## [{name}]\n\n{inspect.getdoc(config).splitlines()[0]}\n\n{table}{note}"
+
+
+def _observed_weights() -> str:
+    """The terms that observations bring, each with the observation that has it."""
+    return "".join(
+        f"; where counts are `{kind}` also `{term}` ({_toml(value)})"
+        for kind, make in OBSERVATIONS.items()
+        for term, value in make(1).weights.items()
+    )
 
 
 def _space(space: Mapping[str, Range]) -> str:

@@ -49,7 +49,7 @@ DOORS = {
     "optax": ("training",),
     "diffrax": ("components.neural_ode",),
     "safetensors": ("training.checkpoint",),
-    "pynwb": ("data.readers.nwb", "data.nlb.nwb_writing"),
+    "pynwb": ("data.readers.nwb", "data.readers.nwb_imaging", "data.nlb.nwb_writing"),
     "h5py": ("data.readers", "data.nlb.tensor_files"),
     "h5netcdf": ("data.store",),
     "pynapple": ("data.readers.pynapple",),
@@ -68,7 +68,7 @@ DOORS = {
     "onnxruntime": ("streaming.onnx_step",),
     "jax2onnx": (),
     "torch": (),
-    "pickle": ("data.readers.torch_file",),
+    "pickle": ("data.readers.restricted_pickle", "data.readers.torch_file"),
 }
 BANNED_WORDS = {"utils", "util", "misc", "helpers", "helper", "common", "new", "old", "v2"}
 SKIPPED_FOLDERS = {"__pycache__", "runs", "build", "dist", "site-packages"}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow.components.corruption import Corruption, CorruptionRates
+from undertow.components.corruption import Corrupted, Corruption, CorruptionRates
 from undertow.data.batches import TrialArrays
 from undertow.experiments.recipe import value_of
 from undertow.models import MODELS
@@ -75,7 +75,9 @@ VARIANTS = {
     "autoencoder rnn causal": Autoencoder(
         latents=3, encoder=6, dynamics="rnn", causal=True, initial_segment=3, missing="mean"
     ),
+    "autoencoder zero-inflated gamma": Autoencoder(**ODE, observation="zero_inflated_gamma"),
     "ndt": NDT(layers=2, feed_forward=8),
+    "ndt zero-inflated gamma": NDT(**LAYER, observation="zero_inflated_gamma"),
     "ndt published": NDT(**LAYER, **PUBLISHED),
     "ndt causal": NDT(layers=2, feed_forward=8, factors=3, **CAUSAL),
     "ndt spatial": NDT(**LAYER, spatial=True, norm="after", positions="sinusoidal"),
@@ -243,6 +245,11 @@ def test_same_key_same_result_and_another_key_another(tried, before, data, corru
     assert (other["rates"] != before["rates"]).any() == is_drawn
 
 
+def test_every_penalty_is_weighed_and_those_of_the_observation_are_among_them(tried):
+    penalties = tried.model.penalties()
+    assert set(tried.model.observation.penalties()) <= set(penalties) <= set(tried.config.term_weights())
+
+
 def test_save_and_load(tried, before, data, corruption, tmp_path):
     checkpoint.write(tmp_path / "model.safetensors", tried.model, facts={"schema": "test"})
     loaded, facts = checkpoint.read(tmp_path / "model.safetensors", tried.build(99))
@@ -264,6 +271,61 @@ def test_what_is_seen_matters(tried, before, data, corruption):
     other[:, :9, ~HELD_OUT] += 3
     after = estimates(tried.model, other, data.inputs, corruption)
     assert (before["rates"] != after["rates"]).any()
+
+
+@eqx.filter_jit
+def _loss_and_gradient(model, corrupted, inputs, settings):
+    """Of all terms of one trial, and what each parameter feels of them; a batch of one, as reverse mode asks for."""
+
+    def total(model):
+        def one(corrupted, inputs):
+            return sum(model.terms(corrupted, inputs, settings, key=jax.random.key(2)).values())
+
+        return jax.vmap(one)(jax.tree.map(lambda part: part[None], corrupted), inputs[None])[0]
+
+    return eqx.filter_value_and_grad(total)(model)
+
+
+@pytest.fixture(scope="module")
+def felt(tried, data, corruption):
+    """The trial with a gap, under coordinated dropout and sample validation, and a function to its loss and gradient."""
+    chosen = CorruptionConfig(coordinated_dropout=0.3, sample_validation=0.2)
+    rates = CorruptionRates(*(jnp.float32(getattr(chosen, name)) for name in CorruptionRates._fields))
+    trial = corruption.corrupt(jnp.asarray(data.counts[GAP]), rates, jnp.int32(GAP), key=jax.random.key(4))
+    settings = {name: jnp.float32(0.1) for name in tried.config.settings()}
+    return trial, lambda other: _loss_and_gradient(
+        tried.model, other, jnp.asarray(data.inputs[GAP]), settings
+    )
+
+
+def test_values_that_do_not_count_change_no_loss_and_no_gradient(felt):
+    """Whatever stands behind an entry that was not observed, or that coordinated dropout or sample validation leave out."""
+    trial, loss_and_gradient = felt
+    is_out = np.asarray(trial.weight == 0)
+    assert is_out[np.isnan(np.asarray(trial.target))].all()
+    assert is_out.mean() > 0.3
+    expected = jax.tree.leaves(loss_and_gradient(trial))
+    assert all(np.isfinite(leaf).all() for leaf in expected)
+    rng = np.random.default_rng(0)
+    for junk in (rng.normal(0, 1e3, is_out.shape), np.full(is_out.shape, np.inf), np.zeros(is_out.shape)):
+        other = trial._replace(target=jnp.asarray(np.where(is_out, junk, trial.target), jnp.float32))
+        for found, value in zip(jax.tree.leaves(loss_and_gradient(other)), expected, strict=True):
+            np.testing.assert_array_equal(found, value)
+
+
+def test_bins_neurons_and_trials_of_which_nothing_was_observed(tried, felt, data, corruption):
+    """Loss, gradient and estimate stay finite; a trial without any observation teaches the read-out nothing."""
+    trial, loss_and_gradient = felt
+    for missing in (np.s_[4], np.s_[:, 0], np.s_[:]):
+        seen, target, weight = (np.array(part) for part in trial)
+        seen[missing], target[missing], weight[missing] = np.nan, np.nan, 0.0
+        found = loss_and_gradient(Corrupted(*map(jnp.asarray, (seen, target, weight))))
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert (np.asarray(found[1].readout.bias) == 0).all()
+    counts = data.counts.copy()
+    counts[0], counts[1, 4], counts[:, :, 0] = np.nan, np.nan, np.nan
+    after = estimates(tried.model, counts, data.inputs, corruption)
+    assert all(np.isfinite(value).all() for value in after.values())
 
 
 def test_padding_and_order_change_nothing(tried, data, corruption):

@@ -169,3 +169,20 @@ def test_counts_that_are_no_counts_are_refused(population, tmp_path):
     other.counts[0, 0, 0] = 0.5
     with pytest.raises(UndertowError, match=r"holds 0\.5"):
         ut.fit(ROWS["smoothing"], other, out=tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize("config", ROWS.values(), ids=ROWS.keys())
+def test_it_fits_to_few_neurons_at_a_time(config, population, tmp_path):
+    """A third of the neurons in each bin, one neuron never in training, a bin and a trial without any observation."""
+    sparse = ut.subsample(population, keep=4, seed=0)
+    is_train = sparse.split.values == "train"
+    sparse.counts[is_train, :, 0] = np.nan
+    sparse.counts[4], sparse.counts[5, 7] = np.nan, np.nan
+    fitted = ut.fit(config, sparse, out=tmp_path / "run", quiet=True)
+    estimate = fitted.infer(sparse)
+    inside = np.isfinite(sparse.counts.values).any(axis=2) | sparse.forward.values
+    inside[5, 7] = True
+    assert np.isfinite(estimate.rates.values[inside]).all()
+    assert (estimate.rates.values[inside] > 0).all()
+    scores = ut.evaluate(estimate, sparse, splits=["valid"])["valid"]["model"]
+    assert np.isfinite(scores["rate_r2"])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow.components.missing import RULES
+from undertow.components.missing import RULES, zero_where_missing
 
 NEURONS, WIDTH = 4, 3
 MEAN = jnp.asarray([0.5, 1.0, 2.0, 4.0])
@@ -24,7 +24,7 @@ def made(rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_number_stands_for_what_was_not_observed(rule):
     value = {"mean": np.asarray(MEAN)}.get(rule, np.zeros(NEURONS))
-    filled = np.asarray(made(rule).filled(jnp.asarray(seen())))
+    filled = np.asarray(zero_where_missing(made(rule).replaced(jnp.asarray(seen()))))
     expected = [[v if np.isnan(c) else c for c, v in zip(row, value, strict=True)] for row in seen()]
     np.testing.assert_array_equal(filled, expected)
 
@@ -53,5 +53,5 @@ def test_zeros_have_nothing_to_learn_and_the_others_do():
 def test_a_silent_neuron_and_an_unrecorded_one_differ_under_the_mask():
     missing, silent = made("mask"), jnp.zeros((1, NEURONS))
     lost = silent.at[0, 2].set(jnp.nan)
-    told = [missing.beside(missing.filled(each), each) for each in (silent, lost)]
+    told = [missing.beside(zero_where_missing(each), each) for each in (silent, lost)]
     assert (told[0] != told[1]).any()

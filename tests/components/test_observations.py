@@ -90,6 +90,40 @@ def test_zero_inflated_gamma(parameters):
     np.testing.assert_allclose(mean(observation, parameters), q * (shape / rate + 0.1), rtol=1e-5)
 
 
+def scaled(*scales):
+    """A zero-inflated Gamma of one neuron with these scales of shape and rate."""
+    logs = [jnp.log(jnp.array([scale], jnp.float32)) for scale in scales]
+    return eqx.tree_at(
+        lambda o: [o.log_shape_scale, o.log_rate_scale], OBSERVATIONS["zero_inflated_gamma"](1), logs
+    )
+
+
+@pytest.mark.parametrize(("scales", "bounded"), [((3.0, 70.0), (3, 70)), ((0.2, 400.0), (1, 100))])
+def test_scales_of_zero_inflated_gamma_are_each_neurons_own_and_bounded(scales, bounded):
+    parameters, values = (0.5, -1.0, -2.0), np.array([0.15, 0.7, 3.0], np.float32)
+    shape, rate = (scale * sigmoid(logit) for scale, logit in zip(bounded, parameters[1:], strict=True))
+    q = sigmoid(parameters[0])
+    expected = np.log(q) + stats.gamma(shape, loc=0.1, scale=1 / rate).logpdf(values.astype(float))
+    np.testing.assert_allclose(
+        likelihood(scaled(*scales), parameters, values), expected, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_scales_of_zero_inflated_gamma_cost_their_distance_from_the_prior():
+    assert set(scaled(20, 20).weights) == set(scaled(20, 20).penalties()) == {"observation_penalty"}
+    np.testing.assert_allclose(scaled(20.0, 20.0).penalties()["observation_penalty"], 0, atol=1e-6)
+    cost = scaled(23.0, 16.0).penalties()["observation_penalty"]
+    np.testing.assert_allclose(cost, 0.5 * (3**2 + 4**2), rtol=1e-4)
+    pull = eqx.filter_grad(lambda o: o.penalties()["observation_penalty"])(scaled(0.2, 400.0))
+    assert pull.log_shape_scale < 0 < pull.log_rate_scale, "from beyond the bounds back to the prior"
+
+
+@pytest.mark.parametrize("kind", OBSERVATIONS)
+def test_penalties_are_weighed(kind):
+    observation = OBSERVATIONS[kind](3)
+    assert set(observation.weights) == set(observation.penalties())
+
+
 @pytest.mark.parametrize("kind", OBSERVATIONS)
 def test_zero_inflated_or_not_gradients_are_finite_at_the_edges(kind):
     observation = OBSERVATIONS[kind](1)

@@ -4,7 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
+from undertow.data.batches import known_inputs
+from undertow.data.loading import load
 from undertow.data.readers.hdf5 import read
+from undertow.data.store import open_estimate
+from undertow.evaluation.scores import evaluate
 from undertow.vocabulary import UndertowError, check_trials
 
 RNG = np.random.default_rng(0)
@@ -188,3 +192,116 @@ def test_truncated_and_other_files_are_one_sentence(saved, tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(UndertowError, match="no file"):
         read(tmp_path / "absent.h5", bin_width=0.02)
+
+
+def _autolfads(counts=(6, 3)):
+    """As the synthetic data of LFADS in TensorFlow, and indices as MATLAB writes them."""
+    arrays = {
+        "dt": 0.01,
+        "conversion_factor": 2.0,
+        "alignment_matrix_cxf": np.ones((4, 2)),
+        "P_sxn": np.eye(4),
+    }
+    places = np.random.default_rng(2).permutation(sum(counts))
+    for split, count in zip(("train", "valid"), counts, strict=True):
+        arrays[f"{split}_data"] = RNG.poisson(1.0, (count, 5, 4))
+        arrays[f"{split}_truth"] = RNG.uniform(0.0, 1.0, (count, 5, 4))
+        arrays[f"{split}_inds"], places = 1 + places[None, :count], places[count:]
+        arrays[f"condition_labels_{split}"] = RNG.integers(0, 3, count)
+        arrays[f"input_times_{split}"] = RNG.integers(0, 5, count)
+        arrays[f"input_{split}_truth"] = RNG.normal(size=(count, 5, 1))
+        arrays[f"{split}_vel"] = RNG.normal(size=(count, 5, 2))
+    return arrays
+
+
+def test_autolfads_files_keep_every_entry_and_need_no_suffix(tmp_path):
+    arrays = _autolfads()
+    built = load(_write(tmp_path / "chaotic_rnn_dataset_N50", arrays), behaviour="vel")
+    assert built.attrs["bin_width"] == 0.01 and built.attrs["session"] == "chaotic_rnn_dataset_N50"
+    assert built.inds.values.tolist() == list(range(1, 10))
+    assert not built.held_out.values.any() and not built.forward.values.any()
+    for split in ("train", "valid"):
+        for row, place in enumerate(arrays[f"{split}_inds"][0] - 1):
+            one = built.isel(trial=place)
+            assert str(one.split.values) == split
+            np.testing.assert_array_equal(one.counts, arrays[f"{split}_data"][row])
+            np.testing.assert_allclose(one.true_rates, arrays[f"{split}_truth"][row] / 2.0 / 0.01, rtol=1e-6)
+            np.testing.assert_allclose(one.true_inputs, arrays[f"input_{split}_truth"][row], rtol=1e-6)
+            np.testing.assert_allclose(one.behaviour, arrays[f"{split}_vel"][row], rtol=1e-6)
+            assert one.condition == arrays[f"condition_labels_{split}"][row]
+            assert one.input_times == arrays[f"input_times_{split}"][row]
+    assert known_inputs(built) == 0
+    assert load(tmp_path / "chaotic_rnn_dataset_N50", bin_width=0.02).attrs["bin_width"] == 0.02
+
+
+def test_known_inputs_of_autolfads_come_before_true_ones(saved):
+    arrays = _autolfads()
+    known = {
+        f"{split}_ext_input": RNG.normal(size=(len(arrays[f"{split}_data"]), 5, 2))
+        for split in ("train", "valid")
+    }
+    built = read(saved(arrays | known))
+    assert known_inputs(built) == 2 and "true_inputs" not in built
+    place = int(arrays["valid_inds"][0, 1]) - 1
+    np.testing.assert_allclose(built.inputs[place], known["valid_ext_input"][1], rtol=1e-6)
+
+
+def test_autolfads_files_with_faults_name_them(saved):
+    arrays = _autolfads()
+    del arrays["dt"]
+    with pytest.raises(UndertowError, match="how long a bin is"):
+        read(saved(arrays))
+    arrays["valid_data"] = arrays["valid_data"][:, :, :3]
+    with pytest.raises(UndertowError, match=r"'valid_data' \(3, 5, 3\)"):
+        read(saved(arrays), bin_width=0.01)
+
+
+def _output(arrays):
+    """What posterior sampling of lfads-torch adds to its input."""
+    added = {}
+    for split in ("train", "valid"):
+        count = len(arrays[f"{split}_encod_data"])
+        shapes = {
+            "output_params": (7, 6),
+            "factors": (7, 3),
+            "gen_states": (7, 8),
+            "ic_mean": (2,),
+            "ic_std": (2,),
+            "co_means": (7, 1),
+            "co_stds": (7, 1),
+            "gen_init": (8,),
+            "gen_inputs": (7, 2),
+            "con_states": (7, 5),
+        }
+        added |= {f"{split}_{name}": RNG.uniform(size=(count, *shape)) for name, shape in shapes.items()}
+    return {**arrays, **added}
+
+
+def test_output_files_of_lfads_torch_are_trials_to_load_and_estimates_to_open(saved):
+    arrays = _output(_lfads())
+    path = saved(arrays)
+    trials, estimate = load(path, bin_width=0.02), open_estimate(path, bin_width=0.02)
+    assert {str(name) for name in trials.coords} == {
+        str(name) for name in load(saved(arrays), bin_width=0.02).coords
+    }
+    assert not [name for name in trials.coords if str(name).startswith(("ic_", "gen_"))]
+    np.testing.assert_array_equal(estimate.inds, trials.inds)
+    for split in ("train", "valid"):
+        for row, place in enumerate(arrays[f"{split}_inds"]):
+            one = estimate.isel(trial=place)
+            np.testing.assert_allclose(one.rates, arrays[f"{split}_output_params"][row] / 0.02, rtol=1e-6)
+            np.testing.assert_allclose(one.factors, arrays[f"{split}_factors"][row], rtol=1e-6)
+            np.testing.assert_allclose(one.latents, arrays[f"{split}_gen_states"][row], rtol=1e-6)
+            np.testing.assert_allclose(one.initial_condition_sd, arrays[f"{split}_ic_std"][row], rtol=1e-6)
+            np.testing.assert_allclose(one.inferred_inputs, arrays[f"{split}_co_means"][row], rtol=1e-6)
+    assert np.isfinite(evaluate(estimate, trials, splits=["valid"])["valid"]["model"]["co_smoothing"])
+
+
+def test_files_without_an_estimate_are_refused(saved):
+    arrays = _lfads()
+    with pytest.raises(UndertowError, match="no estimate of lfads-torch"):
+        open_estimate(saved(arrays), bin_width=0.02)
+    broken = _output(arrays)
+    broken["valid_factors"] = broken["valid_factors"][:, :4]
+    with pytest.raises(UndertowError, match="'valid_factors'"):
+        open_estimate(saved(broken), bin_width=0.02)

@@ -10,6 +10,7 @@ from tiny_trials import make_trials
 import undertow as ut
 from undertow.experiments.material import check_support, concealed, fingerprint, masking_of
 from undertow.experiments.recipe import from_document, read
+from undertow.experiments.run_folder import Session
 from undertow.models.base import Range
 from undertow.search.settings import Search
 from undertow.training.hyperparameters import CorruptionConfig
@@ -40,6 +41,13 @@ def test_an_opened_run_is_the_fitted_one(fitted, trials):
     assert same_bits(opened.model, fitted.model)
     assert (opened.recipe, opened.session, opened.outcome) == (fitted.recipe, fitted.session, fitted.outcome)
     assert opened.infer(trials, samples=2).identical(fitted.infer(trials, samples=2))
+
+
+def test_true_inputs_are_none_that_a_model_is_told(trials):
+    truth = np.ones((trials.sizes["trial"], trials.sizes["time"], 3), np.float32)
+    told = trials.drop_vars("inputs", errors="ignore").assign(true_inputs=(("trial", "time", "input"), truth))
+    assert Session.of(told).inputs == 0
+    assert Session.of(told.assign(inputs=told.true_inputs)).inputs == 3
 
 
 def test_a_finished_run_is_returned_at_once(fitted, recipe, trials):

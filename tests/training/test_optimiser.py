@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from undertow.training.optimiser import (
+    LOSS_SCALE,
     Optimiser,
     apply,
     direct,
@@ -15,6 +16,7 @@ from undertow.training.optimiser import (
     learning_rate,
     start_plateau,
     transformation,
+    with_decay,
 )
 
 
@@ -93,14 +95,34 @@ def test_updates_equal_adamw(decay):
             updates, expected_state = adamw.update(gradient, expected_state, expected)
         expected = optax.apply_updates(expected, updates)
         directions, state = direct(optimiser, gradient, state)
-        ours = apply(ours, directions, jnp.float32(0.02), jnp.float32(decay))
+        ours = apply(optimiser, ours, directions, jnp.float32(0.02), jnp.float32(decay))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, expected)
+
+
+def test_coupled_decay_is_part_of_the_gradient_of_every_parameter():
+    """As in PyTorch's Adam, on the gradient of the loss before it is scaled."""
+    parameters, gradients = parameters_and_gradients()
+    parameters = {"up": parameters, "bias": jnp.ones(3)}
+    optimiser = Optimiser(max_gradient_norm=1e9, epsilon=1e-4, decay="coupled")
+    adam = optax.chain(optax.add_decayed_weights(0.5), optax.adam(0.02, eps=1e-4 / LOSS_SCALE))
+    expected, ours = parameters, parameters
+    expected_state, state = adam.init(expected), transformation(optimiser).init(ours)
+    for gradient in gradients:
+        plain = {"up": gradient, "bias": jnp.full(3, 0.1)}
+        with jax.numpy_dtype_promotion("standard"):
+            updates, expected_state = adam.update(plain, expected_state, expected)
+        expected = optax.apply_updates(expected, updates)
+        scaled = jax.tree.map(lambda leaf: LOSS_SCALE * leaf, plain)
+        scaled = with_decay(optimiser, scaled, ours, jnp.float32(0.5))
+        directions, state = direct(optimiser, scaled, state)
+        ours = apply(optimiser, ours, directions, jnp.float32(0.02), jnp.float32(0.5))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, expected)
 
 
 def test_decay_acts_on_kernels_alone():
     parameters = {"up": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2, 1))}, "start": jnp.ones(3)}
     directions = jax.tree.map(jnp.zeros_like, parameters)
-    after = apply(parameters, directions, jnp.float32(0.5), jnp.float32(0.1))
+    after = apply(Optimiser(), parameters, directions, jnp.float32(0.5), jnp.float32(0.1))
     np.testing.assert_allclose(after["up"]["kernel"], 0.95)
     assert (after["up"]["bias"] == 1).all()
     assert (after["start"] == 1).all()

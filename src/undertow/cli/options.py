@@ -47,6 +47,18 @@ class Cut:
     """Variable or column with the condition of each trial."""
     neurons: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Variable that lists the neurons to keep (MATLAB files)."""
+    sampling: Annotated[str | None, tyro.conf.arg(metavar="WAY")] = None
+    """Of imaging: 'subframe' for each region at its own time, 'frame' for all at once."""
+    events: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
+    """Of imaging: 'stored' ones, or 'deconvolve' the fluorescence."""
+    rois: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """RoiResponseSeries to read (NWB files)."""
+    frame_times: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Seconds at which frames begin, .npy or .csv (Suite2p folders)."""
+    decay_time: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Decay of the calcium indicator, to deconvolve."""
+    delay: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Of imaging: by how much samples come after what they tell of."""
     chop: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Cut long trials into windows of so many seconds."""
     overlap: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 0.0

@@ -3,11 +3,14 @@
 Each has `parameters` numbers for a neuron and bin, and answers four questions about them: `log_likelihood` of counts (with its
 constants, in nats), `mean` (expected counts a bin), `sample`, and `start`, the read-out's bias at the beginning of training, so
 that the first estimate is each neuron's mean rate. `support` says which values can be explained at all. Parameters have the
-shape (..., neuron, parameters). To add an observation: a class here and a line in `OBSERVATIONS`.
+shape (..., neuron, parameters). What a neuron's own constants cost is in `penalties`, by name, which every model hands on, and
+`weights` weighs them by default. To add an observation: a class here and a line in `OBSERVATIONS`.
 """
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -19,9 +22,21 @@ ObservationKind = Literal["poisson", "negative_binomial", "gaussian", "gamma", "
 
 SMALLEST_MEAN = 1e-4
 SHAPE_RANGE = (1e-3, 1e3)
+SCALE_RANGE = (1.0, 100.0)
+"""Bounds of the scales of a zero-inflated Gamma: those between which RADICaL searches their prior."""
 
 
-class Poisson(eqx.Module):
+class Unpenalised(eqx.Module):
+    """An observation whose constants cost nothing."""
+
+    weights: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def penalties(self) -> dict[str, Float[Array, ""]]:
+        """None."""
+        return {}
+
+
+class Poisson(Unpenalised):
     """Counts ~ Poisson(exp(log_rate)); the field's standard."""
 
     parameters: int = eqx.field(static=True, default=1)
@@ -45,7 +60,7 @@ class Poisson(eqx.Module):
         return jnp.log(jnp.maximum(mean, SMALLEST_MEAN))[:, None]
 
 
-class NegativeBinomial(eqx.Module):
+class NegativeBinomial(Unpenalised):
     """Counts with mean m and variance m + m^2 / d: over-dispersed; each neuron learns its dispersion d."""
 
     log_dispersion: Float[Array, " neuron"]
@@ -82,7 +97,7 @@ class NegativeBinomial(eqx.Module):
         return jnp.broadcast_to(dispersion, parameters.shape[:-1])
 
 
-class Gaussian(eqx.Module):
+class Gaussian(Unpenalised):
     """Real values with a mean and a log-variance for each bin; the variance starts at the data's."""
 
     parameters: int = eqx.field(static=True, default=2)
@@ -107,7 +122,7 @@ class Gaussian(eqx.Module):
         return jnp.stack([mean, jnp.log(jnp.maximum(variance, SMALLEST_MEAN))], axis=-1)
 
 
-class Gamma(eqx.Module):
+class Gamma(Unpenalised):
     """Positive values with a log mean and a log shape for each bin: variance = mean^2 / shape."""
 
     parameters: int = eqx.field(static=True, default=2)
@@ -136,15 +151,24 @@ class Gamma(eqx.Module):
 class ZeroInflatedGamma(eqx.Module):
     """Deconvolved calcium events: zero with probability 1 - q, else `location` + Gamma (RADICaL; Zhu et al. 2022).
 
-    For each bin the read-out gives logit q and the logits of shape and rate as fractions of a scale that each neuron learns
-    (20 at the start). Events below `location` cannot occur and are counted as `location`.
+    For each bin the read-out gives logit q and the logits of shape and rate as fractions of a scale that each neuron learns. The
+    scales start at `prior`, stay within `SCALE_RANGE` and cost 0.5 sum (scale - prior)^2. Events below `location` (s_min) cannot
+    occur and are counted as `location`.
     """
+
+    weights: ClassVar[Mapping[str, float]] = MappingProxyType({"observation_penalty": 1e-4})
 
     log_shape_scale: Float[Array, " neuron"]
     log_rate_scale: Float[Array, " neuron"]
     parameters: int = eqx.field(static=True, default=3)
     support: str = eqx.field(static=True, default="non_negative")
     location: float = eqx.field(static=True, default=0.1)
+    prior: float = eqx.field(static=True, default=20.0)
+
+    def penalties(self) -> dict[str, Float[Array, ""]]:
+        """How far the scales have gone from their prior; beyond their bounds this alone moves them, back."""
+        scales = jnp.exp(jnp.stack([self.log_shape_scale, self.log_rate_scale]))
+        return {"observation_penalty": 0.5 * jnp.sum((scales - self.prior) ** 2)}
 
     def log_likelihood(self, parameters, counts):
         """log(1 - q) at zero, else log q + log Gamma(k - location; shape, rate)."""
@@ -175,12 +199,13 @@ class ZeroInflatedGamma(eqx.Module):
     def start(self, mean, variance):  # noqa: ARG002 - every observation answers the same call
         """Shape and rate equal (events of mean 1 + location), and the q that gives the data's mean."""
         q = jnp.clip(mean / (1.0 + self.location), 1e-3, 1 - 1e-3)
-        fraction = jnp.full_like(mean, _logit(1 / 20.0))
+        fraction = jnp.full_like(mean, _logit(1 / self.prior))
         return jnp.stack([jnp.log(q) - jnp.log1p(-q), fraction, fraction], axis=-1)
 
     def _shape_and_rate(self, parameters):
         fractions = jnp.maximum(jax.nn.sigmoid(parameters[..., 1:]), 1e-5)
         scales = jnp.exp(jnp.stack([self.log_shape_scale, self.log_rate_scale], axis=-1))
+        scales = jnp.clip(scales, *SCALE_RANGE)
         scaled = fractions * jnp.broadcast_to(scales, fractions.shape)
         return scaled[..., 0], scaled[..., 1]
 
@@ -193,7 +218,7 @@ OBSERVATIONS = {
     "gaussian": lambda _: Gaussian(),
     "gamma": lambda _: Gamma(),
     "zero_inflated_gamma": lambda neurons: ZeroInflatedGamma(
-        jnp.full(neurons, math.log(20.0)), jnp.full(neurons, math.log(20.0))
+        *(jnp.full(neurons, math.log(ZeroInflatedGamma.prior)) for _ in range(2))
     ),
 }
 

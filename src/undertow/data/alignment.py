@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from undertow.data import imaging
 from undertow.data.binning import Grid, count, within
 from undertow.data.columns import assigned_splits, coordinates, held_out_flags
 from undertow.data.placement import Placement, chosen_rows, extent, place, trial_table
@@ -60,7 +61,7 @@ def cut(
     Raises:
         UndertowError: names that do not exist, a window that is no whole number of bins or outside the recording.
     """
-    if not recording.spike_times:
+    if not recording.spike_times and recording.events is None:
         raise UndertowError("This recording has no units; there are no spikes to bin.")
     if isinstance(table, pd.DataFrame):  # a table from elsewhere says as much about the extent as its own
         recording = replace(recording, tables={**recording.tables, "": table})
@@ -79,6 +80,8 @@ def cut(
     )
     if input_channels:
         cut_trials = cut_trials.assign_coords(input_channel=("input", input_channels))
+    if recording.events is not None:
+        cut_trials = cut_trials.assign_attrs(imaging.attributes(recording.events))
     labelled, left_out = _labelled(cut_trials, recording, placed)
     return _noted(labelled, [*recording.notes, *notes, *placed.notes, *lost, *left_out])
 
@@ -121,6 +124,15 @@ def _recorded(placed: Placement, recording: Recording) -> tuple[Placement, np.nd
 
 
 def _counts(recording: Recording, bins: Grid, observed: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Counts and sums of events (trial, bin, unit) float32, NaN where not observed; and sentences about them."""
+    counts, notes = _spike_counts(recording, bins, observed)
+    if recording.events is None:
+        return counts, notes
+    sums, more_notes = imaging.binned(recording.events, bins, observed)
+    return np.concatenate([counts, sums], axis=2), [*notes, *more_notes]
+
+
+def _spike_counts(recording: Recording, bins: Grid, observed: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Counts (trial, bin, unit) float32, unit by unit, NaN where not observed; and the sentence about lost spikes."""
     counts = np.empty((*bins.shape, len(recording.spike_times)), np.float32)
     lost, total, intervals, seen = 0, 0, None, observed

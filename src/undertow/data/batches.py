@@ -44,6 +44,11 @@ def arrays(trials: xr.Dataset, index: np.ndarray | slice = slice(None)) -> Trial
     return TrialArrays(counts, inputs, np.arange(trials.sizes["trial"], dtype=np.int32)[index])
 
 
+def known_inputs(trials: xr.Dataset) -> int:
+    """How many known inputs there are; the true ones of a simulation, which share their axis, are not known."""
+    return int(trials.sizes["input"]) if "inputs" in trials.variables else 0
+
+
 def training_arrays(trials: xr.Dataset) -> tuple[TrialArrays, TrialArrays]:
     """The training and the validation trials that hold any count.
 

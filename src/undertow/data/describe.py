@@ -23,6 +23,7 @@ _CROWDED_SHARE = 0.03  # of observed entries above `tallies.CROWDED` spikes
 _COINCIDENT = 0.2  # correlation in the same bin beyond that of neighbouring bins
 _FEW_TRIALS = 5  # in a condition
 _LISTED = 8  # names given before "and N more"
+_IMAGING = ("frame_rate", "sampling", "event_unit")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ def describe(trials: xr.Dataset) -> Description:
     counts = check_trials(trials).counts
     found = tally(counts)
     facts = {**_sizes(trials, found), **_rates(trials, found), **_labels(trials)}
-    warnings = [*_unit_warnings(trials, found), *_count_warnings(found), *_trial_warnings(facts, found)]
+    warnings = [
+        *_unit_warnings(trials, found),
+        *_count_warnings(found, facts),
+        *_trial_warnings(facts, found),
+    ]
     return Description(
         name=str(trials.attrs.get("session", "trials")),
         facts=facts,
@@ -85,8 +90,11 @@ def _rates(trials: xr.Dataset, found: Tally) -> dict[str, Any]:
 
 
 def _mean_rates(trials: xr.Dataset, found: Tally) -> np.ndarray:
-    """(neuron,) Hz, NaN for a neuron that was never observed."""
-    seconds = found.observed * float(trials.attrs["bin_width"])
+    """(neuron,) Hz, NaN for a neuron that was never observed; an event tells of the whole frame since the sample before."""
+    each = trials.attrs["bin_width"]
+    if trials.attrs.get("sampling") == "subframe":
+        each = 1 / trials.attrs["frame_rate"]
+    seconds = found.observed * float(each)
     return np.where(seconds > 0, found.spikes / np.maximum(seconds, 1e-300), np.nan)
 
 
@@ -101,6 +109,7 @@ def _labels(trials: xr.Dataset) -> dict[str, Any]:
         "conditions": {str(value): int(number) for value, number in zip(values, numbers, strict=True)},
         "behaviours": _names(trials, "behaviour"),
         "inputs": _names(trials, "inputs"),
+        "imaging": {name: trials.attrs[name] for name in _IMAGING if name in trials.attrs},
         "truth": [name for name in ("true_rates", "true_latents", "true_inputs") if name in trials.variables],
     }
 
@@ -117,14 +126,25 @@ def _names(trials: xr.Dataset, variable: str) -> list[str]:
 def _sentences(facts: dict[str, Any], notes: str) -> Iterable[str]:
     yield (
         f"{facts['trials']} trials of up to {facts['bins']} bins of {facts['bin_width'] * 1000:g} ms, "
-        f"{facts['neurons']} neurons, {facts['spikes']:.0f} spikes."
+        f"{facts['neurons']} neurons, "
+        + (
+            f"events of {facts['spikes']:.6g} in all."
+            if facts["imaging"]
+            else f"{facts['spikes']:.0f} spikes."
+        )
     )
+    if facts["imaging"]:
+        yield (
+            f"Imaging: {facts['imaging']['frame_rate']:g} frames a second, {facts['imaging']['sampling']} sampling; an event of "
+            f"1 is {facts['imaging']['event_unit']}."
+        )
     low, high = facts["window"]
     shortest, longest = facts["durations"]
     yield f"Time runs from {low:g} to {high:g} s; trials were observed for {shortest:g} to {longest:g} s."
     least, lower, median, upper, most = facts["rate_quantiles"]
+    what = "events a second" if facts["imaging"] else "rates"
     yield (
-        f"Mean rates: median {median:.3g} Hz, half of them between {lower:.3g} and {upper:.3g} Hz, "
+        f"Mean {what}: median {median:.3g} Hz, half of them between {lower:.3g} and {upper:.3g} Hz, "
         f"all between {least:.3g} and {most:.3g} Hz."
     )
     yield f"Splits: {_listed(f'{number} {name}' for name, number in facts['splits'].items())}."
@@ -167,9 +187,11 @@ def _about(ids: np.ndarray, what: str) -> Iterable[str]:
         yield f"{what} ({ids.size}): {_listed(ids.tolist())}."
 
 
-def _count_warnings(found: Tally) -> Iterable[str]:
+def _count_warnings(found: Tally, facts: dict[str, Any]) -> Iterable[str]:
     if found.negative:
         yield f"Negative counts ({found.negative}); these are no spike counts."
+    if facts["imaging"]:
+        return
     if found.fractional:
         yield (
             f"Counts that are no integers ({found.fractional}); they were smoothed or scaled, and no Poisson "

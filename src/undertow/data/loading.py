@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from undertow.data.alignment import cut
+from undertow.data.imaging import frame_interval
 from undertow.data.recording import Recording
 from undertow.data.sessions import distinct, sessions
 from undertow.data.store import open_sessions
@@ -49,13 +50,16 @@ class _Kind:
 
 _NWB = _Kind("NWB", (".nwb",), "readers.nwb")
 _PHY = _Kind("Phy or Kilosort folder", (), "readers.phy")
+_SUITE2P = _Kind("Suite2p folder", (), "readers.suite2p")
 _PYNAPPLE = _Kind("pynapple objects", (), "readers.pynapple")
 _STORED = _Kind("trials of undertow", (".nc",), "store", "open_trials", cuts=False)
+_HDF5 = _Kind("HDF5", (".h5", ".hdf5"), "readers.hdf5")
+_HDF5_START = b"\x89HDF\r\n\x1a\n"
 _FILES = (
     _NWB,
     _Kind("MATLAB", (".mat",), "readers.matlab"),
     _Kind("NumPy", (".npz", ".npy"), "readers.numpy"),
-    _Kind("HDF5", (".h5", ".hdf5"), "readers.hdf5"),
+    _HDF5,
     _STORED,
 )
 _PHY_FILES = ("spike_times.npy", "params.py", "spike_clusters.npy")
@@ -175,17 +179,26 @@ def _kind_of(path: Path) -> _Kind:
     if path.is_dir():
         if any((path / name).is_file() for name in _PHY_FILES):
             return _PHY
+        if _holds_suite2p(path):
+            return _SUITE2P
         raise UndertowError(
-            f"The folder '{path}' is none that Phy or Kilosort wrote (it has none of {', '.join(_PHY_FILES)}); "
-            "give the path of a file in it."
+            f"The folder '{path}' is none that Phy or Kilosort wrote (it has none of {', '.join(_PHY_FILES)}), nor one of "
+            "Suite2p (it has no suite2p/plane0 and no stat.npy); give the path of a file in it."
         )
     for kind in _FILES:
         if path.suffix.lower() in kind.suffixes:
             return kind
+    with path.open("rb") as file:
+        if file.read(len(_HDF5_START)) == _HDF5_START:  # LFADS in TensorFlow wrote its files without a suffix
+            return _HDF5
     known = ", ".join(f"{kind.name} ({' '.join(kind.suffixes)})" for kind in _FILES)
     raise UndertowError(
-        f"'{path}' is of an unknown kind '{path.suffix}'; known are {known}, and Phy folders."
+        f"'{path}' is of an unknown kind '{path.suffix}'; known are {known}, and folders of Phy and Suite2p."
     )
+
+
+def _holds_suite2p(path: Path) -> bool:
+    return importlib.import_module("undertow.data.readers.suite2p").is_folder(path)
 
 
 def _check_options(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -214,10 +227,12 @@ def _with_table(given: Mapping[str, Any], beside: Path | None) -> dict[str, Any]
 
 
 def _cut(recording: Recording, name: str, options: Mapping[str, Any]) -> xr.Dataset:
+    events = recording.events
+    if "bin_width" not in options and events is not None and events.sampling == "frame":
+        options = {**options, "bin_width": frame_interval(events)}
     if "bin_width" not in options:
-        raise UndertowError(
-            f"'{name}' holds spike times, which need a bin width; give e.g. bin_width=0.01 (s)."
-        )
+        what = "spike times" if events is None else "events at their own times"
+        raise UndertowError(f"'{name}' holds {what}, which need a bin width; give e.g. bin_width=0.01 (s).")
     return cut(recording, **{option: options[option] for option in _CUT if option in options})
 
 

@@ -104,7 +104,8 @@ def extent(recording: Recording) -> tuple[float, float]:
 def _other_times(recording: Recording) -> list[np.ndarray]:
     columns = ("start_time", "stop_time")
     tables = [table[name] for table in recording.tables.values() for name in columns if name in table]
-    return [*tables, *(series.times for series in recording.series.values())]
+    frames = [] if recording.events is None else [recording.events.frame_times]
+    return [*tables, *frames, *(series.times for series in recording.series.values())]
 
 
 def _around(rows: pd.DataFrame, bin_width: float, align: str, window: tuple[float, float]) -> Placement:

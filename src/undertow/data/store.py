@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,16 @@ def open_sessions(path: str | Path, *, lazy: bool = False) -> dict[str, xr.Datas
     }
 
 
-def open_estimate(path: str | Path, *, lazy: bool = False) -> xr.Dataset | dict[str, xr.Dataset]:
+def open_estimate(
+    path: str | Path, *, lazy: bool = False, bin_width: float | None = None
+) -> xr.Dataset | dict[str, xr.Dataset]:
     """The estimate in a file that `save` or `write_chunks` wrote; `lazy` and errors as for `open_trials`.
 
-    Of several sessions, it is a dictionary of estimates by the session's name.
+    Of several sessions, it is a dictionary of estimates by the session's name. An output file of lfads-torch (.h5) is read
+    as an estimate, too; it needs `bin_width` in seconds.
     """
+    if Path(path).suffix.lower() in (".h5", ".hdf5"):
+        return import_module("undertow.data.readers.hdf5_estimate").read(path, bin_width=bin_width)
     read = partial(_opened, Path(path), schema=ESTIMATE_SCHEMA, what="estimate", lazy=lazy)
     groups = _groups_in(Path(path), "estimate")
     return {name: read(group) for group, name in groups.items()} if groups else read(None)

@@ -66,7 +66,8 @@ def bits_per_spike(
         counts: (..., neuron), NaN = not observed.
         bin_width: seconds.
         null_rates: (neuron,) in the unit of `rates`, for example the mean rates in training; by default the
-            mean over `counts` themselves, which is the benchmark's definition.
+            mean over `counts` themselves, which is the benchmark's definition. A neuron whose null rate is not known (NaN:
+            never observed in training) is left out.
 
     Raises:
         UndertowError: as `poisson_log_likelihood`.
@@ -75,7 +76,7 @@ def bits_per_spike(
     null = mean_counts(counts) if null_rates is None else np.asarray(null_rates) * bin_width
     gain, spikes = 0.0, 0.0
     for part in chunks(counts.shape):
-        values = np.asarray(counts[part], dtype=np.float64)
+        values = np.where(np.isnan(null), np.nan, np.asarray(counts[part], dtype=np.float64))
         expected, observed = _observed_entries(rates[part], values, bin_width)
         expected_by_null, _ = _observed_entries(np.broadcast_to(null, values.shape), values, 1.0)
         gain += _log_likelihood(expected, observed) - _log_likelihood(expected_by_null, observed)

@@ -43,15 +43,16 @@ def bits_per_spike(
         rates: (trial, time, neuron) Hz, or expected counts per bin without `bin_width`.
         counts: of the same shape, NaN = not observed.
         bin_width: seconds.
-        null_rates: (neuron,) in the unit of `rates`; the mean over `counts` by default.
+        null_rates: (neuron,) in the unit of `rates`; the mean over `counts` by default. Neurons of NaN are left out.
 
     Raises:
         UndertowError: shapes that differ, or negative rates or counts.
     """
     null = mean_counts(counts) / bin_width if null_rates is None else np.asarray(null_rates)
     gains, weights = np.zeros(len(counts)), np.zeros(len(counts))
-    for trial, observed in enumerate(counts):
-        of_null = np.broadcast_to(null, observed.shape)
+    for trial, recorded in enumerate(counts):
+        of_null = np.broadcast_to(null, recorded.shape)
+        observed = np.where(np.isnan(of_null), np.nan, recorded)
         likelihoods = [
             poisson_log_likelihood(expected, observed, bin_width=bin_width)
             for expected in (rates[trial], of_null)

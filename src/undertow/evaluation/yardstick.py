@@ -183,12 +183,11 @@ def _choose(
 
 
 def _smoothed_rates(trials: xr.Dataset, seen: np.ndarray, train: np.ndarray, width: float) -> np.ndarray:
-    """Counts per bin of all neurons, smoothed where seen; the mean of training where that says nothing."""
+    """Counts per bin of all neurons, smoothed where seen; the mean of training where that says nothing, or of its neurons."""
     rates = np.zeros(trials.counts.shape, np.float32)
-    smoothed = smooth(seen, width)
-    rates[:, :, ~trials.held_out.values] = np.where(
-        np.isnan(smoothed), np.nan_to_num(mean_counts(seen[train])), smoothed
-    )
+    smoothed, mean = smooth(seen, width), mean_counts(seen[train])
+    mean = np.where(np.isnan(mean), np.nanmean(mean), mean)
+    rates[:, :, ~trials.held_out.values] = np.where(np.isnan(smoothed), mean, smoothed)
     return rates
 
 

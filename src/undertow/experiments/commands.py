@@ -347,7 +347,8 @@ def read_sessions(sources: Sequence[Path], cut: Cut) -> dict[str, xr.Dataset]:
 def _options(cut: Cut) -> dict[str, Any]:
     """What `load` is told."""
     asked = ("bin_width", "align", "window", "table", "variable", "condition", "neurons")
-    options = {name: getattr(cut, name) for name in asked if getattr(cut, name) is not None}
+    imaged = ("sampling", "events", "rois", "frame_times", "decay_time", "delay")
+    options = {name: getattr(cut, name) for name in (*asked, *imaged) if getattr(cut, name) is not None}
     behaviour = getattr(cut, "behaviour", ())
     if behaviour:
         options["behaviour"] = behaviour[0] if len(behaviour) == 1 else list(behaviour)

@@ -75,7 +75,7 @@ def for_session(trials: xr.Dataset, session: "Session") -> xr.Dataset:
             f"These trials have bins of {bin_width:g} s, but the model was fitted to bins of {session.bin_width:g} s; "
             f"convert the recording again with --bin-width {session.bin_width:g}."
         )
-    inputs = trials.sizes.get("input", 0)
+    inputs = batches.known_inputs(trials)
     if inputs != session.inputs:
         raise UndertowError(
             f"These trials have {inputs} known inputs, but the model was fitted with {session.inputs}; give the same inputs."

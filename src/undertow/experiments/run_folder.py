@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from undertow import files
+from undertow.data.batches import known_inputs
 from undertow.experiments.conditions import conditions_of
 from undertow.experiments.recipe import Recipe, from_document
 from undertow.models.base import DataSummary, Model
@@ -42,7 +43,7 @@ class Session:
             bin_width=float(trials.attrs["bin_width"]),
             neurons=trials.neuron.values.tolist(),
             held_out=trials.held_out.values.tolist(),
-            inputs=int(trials.sizes.get("input", 0)),
+            inputs=known_inputs(trials),
             bins=int(trials.sizes["time"]),
             conditions=conditions_of(trials),
         )

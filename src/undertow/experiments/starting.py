@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from undertow.components.observations import OBSERVATIONS
+from undertow.data.batches import known_inputs
 from undertow.data.condition_averages import Alignment, SessionStart, align_to, alignment
 from undertow.experiments import alignment_file
 from undertow.experiments.fitted import Fitted
@@ -102,9 +103,9 @@ def _joined(recipe: Recipe, several: Sessions) -> Beginning:
                 f"Session '{name}' has bins of {trials.attrs['bin_width']:g} s, the run in '{fitted.folder}' of "
                 f"{known.bin_width:g} s; convert it again with --bin-width {known.bin_width:g}."
             )
-        if trials.sizes.get("input", 0) != known.inputs:
+        if known_inputs(trials) != known.inputs:
             raise UndertowError(
-                f"Session '{name}' has {trials.sizes.get('input', 0)} known inputs, the run in '{fitted.folder}' {known.inputs}; "
+                f"Session '{name}' has {known_inputs(trials)} known inputs, the run in '{fitted.folder}' {known.inputs}; "
                 "give the same inputs."
             )
     opening, notes = _shared(fitted.model), ()

@@ -219,10 +219,11 @@ class AutoencoderModel(Model):
         } | self.start.divergence(passed.initial_condition)
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
-        """Half the mean square of the law's kernels."""
+        """Half the mean square of the law's kernels, and the observation's."""
         kernels = self.generator.recurrent
         squares = sum(jnp.sum(kernel**2) for kernel in kernels)
-        return {"generator_penalty": 0.5 * squares / sum(kernel.size for kernel in kernels)}
+        own = {"generator_penalty": 0.5 * squares / sum(kernel.size for kernel in kernels)}
+        return own | self.observation.penalties()
 
     def estimate(
         self,

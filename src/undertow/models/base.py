@@ -3,7 +3,7 @@
 A configuration (`ModelConfig`) names the choices and builds a `Model` for given data. A `Model` speaks of one trial:
 
 * `terms(corrupted, inputs, settings, key=...)` gives its unweighted objective by name, in nats a trial;
-* `penalties()` gives what its parameters cost by name;
+* `penalties()` gives what its parameters cost by name, those of its observation among them;
 * `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial, or without a key its mean;
 * `streaming()` gives the same one bin at a time, or says what would have to change for that;
 * `dynamics()` gives the law by which its latents move, for `analysis/`, or says why there is none.
@@ -27,7 +27,7 @@ from pydantic import Field, model_validator
 
 from undertow.components.configuration import Configuration
 from undertow.components.corruption import Corrupted
-from undertow.components.observations import Observation, Poisson
+from undertow.components.observations import OBSERVATIONS, Observation, Poisson
 from undertow.vocabulary import UndertowError
 
 
@@ -276,6 +276,10 @@ class ModelConfig(Configuration):
     def settings(self) -> dict[str, float]:
         """Numbers that training hands to `Model.terms` at every step and a search may move."""
 
+    def term_weights(self) -> dict[str, float]:
+        """The default weights of all terms: the model's own, and those of its observation's penalties."""
+        return {**self.weights, **OBSERVATIONS[self.observation](1).weights}
+
     def when_not_finite(self) -> str:
         """What, besides training, may be wrong where values are not finite: a clause, or nothing."""
         return ""
@@ -326,9 +330,13 @@ def lies_below(name: str, beginning: str) -> bool:
 def reconstruction(
     observation: Observation, parameters: Float[Array, "time neuron parameter"], corrupted: Corrupted
 ) -> Float[Array, ""]:
-    """The weighted negative log-likelihood of a trial in nats; an entry of weight 0 cannot reach value or gradient."""
+    """The weighted negative log-likelihood of a trial in nats; an entry of weight 0 cannot reach value or gradient.
+
+    There the likelihood is that of harmless numbers: an overflow in its place times a gradient of 0 would be no number.
+    """
     counts = corrupted.weight > 0
     target = jnp.where(counts, corrupted.target, 1.0)
+    parameters = jnp.where(counts[..., None], parameters, 0.0)
     return -jnp.sum(jnp.where(counts, corrupted.weight * observation.log_likelihood(parameters, target), 0.0))
 
 

@@ -269,11 +269,11 @@ class LFADSModel(Model):
         )
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
-        """Half the mean square of the recurrent kernels of generator and controller."""
+        """Half the mean square of the recurrent kernels of generator and controller, and the observation's."""
         penalties = {"generator_penalty": _half_mean_square(self.generator.recurrent)}
         if self.controller is not None:
             penalties["controller_penalty"] = _half_mean_square(self.controller.cell.recurrent)
-        return penalties
+        return penalties | self.observation.penalties()
 
     def estimate(
         self,

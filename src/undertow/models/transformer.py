@@ -243,8 +243,8 @@ class NDTModel(Model):
         return {"reconstruction": reconstruction(self.observation, passed.parameters, corrupted)}
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
-        """None."""
-        return {}
+        """The observation's."""
+        return self.observation.penalties()
 
     def estimate(
         self,

@@ -148,4 +148,4 @@ def _unused_weights(model: ModelConfig, data: DataSummary) -> set[str]:
         return {**terms, **built.penalties()}
 
     has = jax.eval_shape(names, jax.random.key(0))
-    return {f"objective.weights.{name}" for name in model.weights if name not in has}
+    return {f"objective.weights.{name}" for name in model.term_weights() if name not in has}

@@ -168,7 +168,7 @@ def check(
         UndertowError: a weight of no term of the model, selection on entries that do not exist, a model that such trials leave no
             room for, parts to train that it does not have, or weights to begin with that do not fit it.
     """
-    choices.objective.weights_for(choices.model.weights)
+    choices.objective.weights_for(choices.model.term_weights())
     _selection(choices, corruption)
     summary = summarise(train)
     model = eqx.filter_eval_shape(lambda key: choices.model.build(summary, key=key), jax.random.key(0))

@@ -21,6 +21,11 @@ class Optimiser(Configuration):
 
     learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    decay: Literal["decoupled", "coupled"] = Field(
+        "decoupled",
+        description="'decoupled' shrinks kernels beside Adam's step (AdamW); 'coupled' adds the decay of every parameter to the "
+        "gradient before it (Adam in PyTorch), which holds them back far more where gradients are small",
+    )
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
     epsilon: float = Field(1e-8, gt=0)
@@ -87,17 +92,25 @@ def transformation(optimiser: Optimiser) -> optax.GradientTransformation:
     )
 
 
+def with_decay(optimiser: Optimiser, gradients, parameters, weight_decay: Array):
+    """The gradients of the scaled loss, where the decay is coupled with those of weight_decay / 2 times all squares."""
+    if optimiser.decay == "decoupled":
+        return gradients
+    return jax.tree.map(lambda of, value: of + LOSS_SCALE * weight_decay * value, gradients, parameters)
+
+
 def direct(optimiser: Optimiser, gradients, state):
     """Adam's direction for clipped gradients, and Adam's next state."""
     with jax.numpy_dtype_promotion("standard"):  # Optax counts steps in int32 and raises floats to them
         return transformation(optimiser).update(gradients, state)
 
 
-def apply(parameters, directions, rate: Array, weight_decay: Array):
-    """parameters - rate (direction + decay * parameter), where the parameter's name ends in "kernel"; no decay elsewhere."""
+def apply(optimiser: Optimiser, parameters, directions, rate: Array, weight_decay: Array):
+    """parameters - rate (direction + decay * parameter) for kernels, whose name ends so, if decoupled; no decay elsewhere."""
+    decays = optimiser.decay == "decoupled"
 
     def move(path, value, direction):
-        is_kernel = jax.tree_util.keystr(path, simple=True).endswith("kernel")
+        is_kernel = decays and jax.tree_util.keystr(path, simple=True).endswith("kernel")
         return value - rate * (direction + weight_decay * value if is_kernel else direction)
 
     return jax.tree_util.tree_map_with_path(move, parameters, directions)

@@ -21,6 +21,7 @@ from undertow.training.optimiser import (
     direct,
     gradient_norm,
     learning_rate,
+    with_decay,
 )
 from undertow.training.state import TrainState
 
@@ -112,11 +113,13 @@ def step(
     (_, metrics), gradients = eqx.filter_value_and_grad(loss_of, has_aux=True)(parameters)
     norm = gradient_norm(gradients)
     is_finite = jnp.isfinite(norm) & jnp.isfinite(metrics["total"])
+    gradients = with_decay(plan.optimiser, gradients, parameters, numbers.weight_decay)
     directions, optimiser = direct(plan.optimiser, gradients, state.optimiser)
     rate = learning_rate(
         plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
     )
-    moved = _chosen(is_finite, apply(parameters, directions, rate, numbers.weight_decay), parameters)
+    after = apply(plan.optimiser, parameters, directions, rate, numbers.weight_decay)
+    moved = _chosen(is_finite, after, parameters)
     state = state._replace(
         model=eqx.combine(moved, rest),
         average=_average(plan, state, moved),

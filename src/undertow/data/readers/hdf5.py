@@ -1,5 +1,5 @@
-"""HDF5 files of binned spikes: the input files of lfads-torch, and the tensors of the Neural Latents
-Benchmark.
+"""HDF5 files of binned spikes: the files of lfads-torch, of AutoLFADS and of LFADS in TensorFlow, and the tensors of the Neural
+Latents Benchmark.
 
     read("lorenz.h5", bin_width=0.02)
     read("tensors.h5", variable="mc_maze_20")              # a group; its name says the bin width
@@ -19,13 +19,14 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from undertow.data.readers.hdf5_layouts import Options, benchmark_parts, lfads_parts
+from undertow.data.readers.hdf5_layouts import Options, autolfads_parts, benchmark_parts, lfads_parts
 from undertow.data.readers.hdf5_parts import joined
 from undertow.vocabulary import SPLITS, UndertowError, closest
 
 _LAYOUTS = {
     ("train_encod_data", "valid_encod_data", "test_encod_data"): lfads_parts,
     ("train_spikes_heldin", "eval_spikes_heldin"): benchmark_parts,
+    ("train_data", "valid_data"): autolfads_parts,
 }
 _BENCHMARK_BIN_WIDTHS = {"_20": 0.02, "": 0.005}
 _LISTED = 20
@@ -45,7 +46,7 @@ def read(
     Args:
         path: the file.
         bin_width: seconds; may be left out for a group of the benchmark (20 ms if its name ends in "_20",
-            else 5 ms).
+            else 5 ms), and where a file of LFADS says `dt`.
         variable: name of the group, where there are several.
         behaviour: name, without the split, of an array (trial, time, channel); "behavior" by default.
         condition: name, without the split, of one label a trial or one list of trials a condition; "cond_idx"
@@ -59,17 +60,21 @@ def read(
     source = Path(path)
     if evaluation not in SPLITS:
         raise UndertowError(f"evaluation='{evaluation}' is no split; {closest(evaluation, SPLITS)}")
-    group, arrays = _arrays(source, variable)
+    group, arrays = arrays_of(source, variable)
     _check_names(arrays, behaviour, condition)
-    width = _bin_width(bin_width, group, arrays, source)
+    width = bin_width_of(bin_width, group, arrays, source)
     layout = next(parts for marks, parts in _LAYOUTS.items() if _has(arrays, marks))
     parts, held_in, observed = layout(arrays, Options(width, behaviour, condition, evaluation))
     session = group.strip("/").replace("/", "_") or source.stem
     return joined(parts, bin_width=width, held_in=held_in, observed=observed, session=session, order="inds")
 
 
-def _arrays(path: Path, variable: str | None) -> tuple[str, dict[str, np.ndarray]]:
-    """The name of the group with a known layout, and its arrays."""
+def arrays_of(path: Path, variable: str | None = None) -> tuple[str, dict[str, np.ndarray]]:
+    """The name of the group with a known layout, and its arrays.
+
+    Raises:
+        UndertowError: a file that can't be read or has another layout (lists what is there), a wrong name.
+    """
     if not path.is_file():
         raise UndertowError(f"There is no file '{path}'; give the path of an HDF5 file.")
     try:
@@ -127,9 +132,18 @@ def _check_names(arrays: Mapping[str, np.ndarray], behaviour: str | None, condit
             )
 
 
-def _bin_width(given: float | None, group: str, arrays: Mapping[str, np.ndarray], path: Path) -> float:
-    is_benchmark = group != "/" and not any(name.endswith("_encod_data") for name in arrays)
+def bin_width_of(given: float | None, group: str, arrays: Mapping[str, np.ndarray], path: Path) -> float:
+    """Seconds: as given, or as the file says, or as the benchmark's groups have it.
+
+    Raises:
+        UndertowError: nobody says it.
+    """
+    stored = arrays.get("dt")
+    if given is None and stored is not None and np.size(stored) == 1:
+        return float(np.reshape(stored, ()))
+    is_benchmark = group != "/" and _has(arrays, ("train_spikes_heldin", "eval_spikes_heldin"))
     if given is None and not is_benchmark:
         raise UndertowError(f"'{path}' doesn't say how long a bin is; pass bin_width in seconds.")
-    named = next(width for suffix, width in _BENCHMARK_BIN_WIDTHS.items() if group.endswith(suffix))
-    return named if given is None else given
+    if given is not None:
+        return given
+    return next(width for suffix, width in _BENCHMARK_BIN_WIDTHS.items() if group.endswith(suffix))

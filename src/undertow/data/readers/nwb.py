@@ -1,4 +1,4 @@
-"""Spike times, interval tables and signals of an NWB file; the one door of pynwb.
+"""Spike times, interval tables and signals of an NWB file; `nwb_imaging` reads regions of interest.
 
 Units may have `obs_intervals` or not, no spikes at all, and index columns of any integer type. Every
 interval table is kept by its name, and every numeric `TimeSeries` found anywhere in the file (raw voltages
@@ -21,11 +21,13 @@ import pynwb
 from pynwb.core import DynamicTableRegion
 from pynwb.ecephys import ElectricalSeries
 from pynwb.image import ImageSeries
+from pynwb.ophys import RoiResponseSeries
 
+from undertow.data.readers import nwb_imaging
 from undertow.data.recording import Recording, Series
 from undertow.vocabulary import UndertowError, closest
 
-_RAW = (ElectricalSeries, ImageSeries)
+_RAW = (ElectricalSeries, ImageSeries, RoiResponseSeries)
 _LARGEST = 50_000_000  # samples times channels: longer series are read only when asked for by name
 _SPIKES = ("spike_times", "spike_times_index", "obs_intervals", "obs_intervals_index")
 _PLACES = ("location", "group_name")  # columns of the electrodes that are worth having for each unit
@@ -33,33 +35,70 @@ _AXES = ("x", "y", "z")
 _STATED = re.compile(r"columns\s*=\s*\[([^\]]*)\]")
 
 
-def read(path: str | Path, *, series: Sequence[str] | None = None, is_scaled: bool = True) -> Recording:
+def read(
+    path: str | Path,
+    *,
+    series: Sequence[str] | None = None,
+    is_scaled: bool = True,
+    rois: str | None = None,
+    events: str = "stored",
+    sampling: str = "subframe",
+    lines: str = "y",
+    decay_time: float | None = None,
+    delay: float = 0.0,
+) -> Recording:
     """The recording in an NWB file.
 
     Args:
         path: the file.
         series: names of the signals to read, without which all but very long ones are read.
         is_scaled: whether signals are brought into their unit; otherwise they are the numbers that lie in the file.
+        rois: name of the `RoiResponseSeries` to read in place of units; needed where a file holds units, or several.
+        events: "stored": that series holds deconvolved events; "deconvolve": it holds fluorescence, to be deconvolved here.
+        sampling: "subframe": each region at its own time; "frame": all at the frame's.
+        lines: the coordinate of the masks along which the microscope goes from line to line, "x" or "y".
+        decay_time: seconds of the indicator's decay for events="deconvolve"; estimated if not given.
+        delay: seconds by which samples come after what they tell of, see `imaging.events`.
 
     Raises:
-        UndertowError: no such file, a damaged one or one that is no NWB, no units, an unknown signal.
+        UndertowError: no such file, a damaged one or one that is no NWB, neither units nor regions, an unknown series.
     """
     path = Path(path)
     with _opened(path) as nwb:
-        if nwb.units is None or "spike_times" not in nwb.units.colnames or len(nwb.units) == 0:
-            raise UndertowError(f"'{path}' holds no units with spike times; give a file with sorted spikes.")
+        has_units = nwb.units is not None and "spike_times" in nwb.units.colnames and len(nwb.units) > 0
+        is_imaged = rois is not None or (not has_units and nwb_imaging.has_regions(nwb))
+        if not has_units and not is_imaged:
+            raise UndertowError(
+                f"'{path}' holds no units with spike times and no regions of interest; give a file with one of them."
+            )
         tables, lists = _tables(nwb)
         signals, units_of_signals = _series(nwb, series, is_scaled=is_scaled)
-        observed, unit_observed = _observed(nwb.units)
+        if is_imaged:
+            imaged = nwb_imaging.read(
+                nwb,
+                rois=rois,
+                events=events,
+                sampling=sampling,
+                lines=lines,
+                decay_time=decay_time,
+                delay=delay,
+            )
+            parts = {
+                "spike_times": [],
+                "units": imaged.units,
+                "observed": imaged.observed,
+                "events": imaged.events,
+            }
+        else:
+            observed, unit_observed = _observed(nwb.units)
+            parts = {"spike_times": _rows(nwb.units, "spike_times"), "units": _units(nwb.units)}
+            parts |= {"observed": observed, "unit_observed": unit_observed}
         return Recording(
-            spike_times=_rows(nwb.units, "spike_times"),
-            units=_units(nwb.units),
+            **parts,
             tables=tables,
             series=signals,
-            observed=observed,
-            unit_observed=unit_observed,
             session=path.stem,
-            notes=(*lists, *units_of_signals),
+            notes=(*lists, *units_of_signals, *(imaged.notes if is_imaged else ())),
             description=nwb.session_description or "",
         )
 

@@ -70,7 +70,7 @@ def simulation(name: str, law: Callable[..., Law], **defaults: Any) -> Callable[
         each dimension of mean 0 and variance 1); with inputs also `inputs` and `true_inputs`. With a number of `sessions` it
         returns a dictionary of so many, each with its own trials and neurons and with the same latents.
     """
-    signature = _signature(law, Design, Population, _several, defaults=defaults)
+    signature = signature_of(law, Design, Population, _several, defaults=defaults)
 
     def simulate(**settings: Any) -> Trials:
         bound = signature.bind(**settings)
@@ -97,7 +97,7 @@ def simulated(name: str, law: Callable[..., Law], settings: Mapping[str, Any]) -
     """Trials of a law from the settings of the law, of `Design` and of `Population`, in one mapping."""
     parts = _parts(law, settings)
     trajectories = _trajectories(*parts[:2], np.random.SeedSequence(parts[1].seed))
-    spread = _spread(trajectories.states, name, _of(law, settings))
+    spread = _spread(trajectories.states, name, settings_of(law, settings))
     return _recorded(name, law, settings, trajectories, spread, readout_seed=parts[1].seed)
 
 
@@ -109,7 +109,7 @@ def simulated_sessions(
     several, spread = {}, None
     for number, seeds in enumerate(np.random.SeedSequence(design.seed).spawn(sessions), start=1):
         trajectories = _trajectories(equation, design, seeds)
-        spread = spread or _spread(trajectories.states, name, _of(law, settings))
+        spread = spread or _spread(trajectories.states, name, settings_of(law, settings))
         own = _recorded(
             name, law, settings, trajectories, spread, readout_seed=int(seeds.generate_state(1)[0])
         )
@@ -119,11 +119,11 @@ def simulated_sessions(
 
 def _parts(law: Callable[..., Law], settings: Mapping[str, Any]) -> tuple[Law, Design, Population]:
     """The law, the design and the population that the settings ask for, checked."""
-    design, population = Design(**_of(Design, settings)), Population(**_of(Population, settings))
+    design, population = Design(**settings_of(Design, settings)), Population(**settings_of(Population, settings))
     design.check()
     population.check()
-    spikes.check_finite(**_of(law, settings))
-    return law(**_of(law, settings)), design, population
+    spikes.check_finite(**settings_of(law, settings))
+    return law(**settings_of(law, settings)), design, population
 
 
 class _Trajectories(NamedTuple):
@@ -167,11 +167,11 @@ def _recorded(
         inputs=known,
         true_inputs=known,
         session=name,
-    ).assign_attrs(truth.attributes(name, _of(law, settings), centre, scale, bin_time))
+    ).assign_attrs(truth.attributes(name, settings_of(law, settings), centre, scale, bin_time))
     return split(recorded, valid=design.valid, test=design.test, seed=int(splits.integers(2**31)))
 
 
-def _signature(*parts: Callable[..., Any], defaults: Mapping[str, Any]) -> inspect.Signature:
+def signature_of(*parts: Callable[..., Any], defaults: Mapping[str, Any]) -> inspect.Signature:
     """All parameters of the parts by name, `seed` last, with these defaults in place of their own."""
     all_of_them = {
         name: known for part in parts for name, known in inspect.signature(part).parameters.items()
@@ -186,7 +186,7 @@ def _signature(*parts: Callable[..., Any], defaults: Mapping[str, Any]) -> inspe
     )
 
 
-def _of(part: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(part: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a part takes."""
     return {name: settings[name] for name in inspect.signature(part).parameters}
 

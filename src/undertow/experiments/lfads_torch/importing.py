@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from undertow.data.batches import known_inputs
 from undertow.experiments import recipe as recipes
 from undertow.experiments.fitted import Fitted
 from undertow.experiments.fitting import environment
@@ -107,7 +108,7 @@ def fitting_trials(
     Raises:
         UndertowError: other numbers of neurons or inputs, or other neurons held out.
     """
-    count, inputs = trials.sizes["neuron"], trials.sizes.get("input", 0)
+    count, inputs = trials.sizes["neuron"], known_inputs(trials)
     if count != neurons:
         raise UndertowError(
             f"The checkpoint '{checkpoint.path}' gives rates of {neurons} neurons, {found.held_in} of which its encoders see, "
