@@ -3,11 +3,11 @@
     python benchmarks/sessions.py FOLDER [--sessions 6] [--repeats 4] [--epochs 60] [--join 1.0 0.25 0.1]
 
 A chaotic network of 100 units (`undertow simulate chaotic-rnn-sessions`), 20 of them observed in each session: the published
-multi-session experiment (150 conditions), with so many trials of each condition in each session. Fitted are: each session
-alone; all but the last together, once from condition averages and once from chance; all together; and the last joined to the
-stitched model with a share of its training trials, while all that sessions share rests. Printed: R2 of the rates with the truth
-on validation trials, a mean over neurons, and seconds. Fits are runs in FOLDER: what is finished is not fitted again, what was
-cut off goes on.
+multi-session experiment (150 conditions), with so many trials of each condition in each session. Fitted are: all sessions but the
+last together, from condition averages; each session alone, for as many updates; all together; the last joined to the stitched
+model with a share of its training trials, while all that sessions share rests; and the stitched fit once more from chance.
+Printed: R2 of the rates with the truth on validation trials, a mean over neurons, and seconds. Fits are runs in FOLDER: what is
+finished is not fitted again, what was cut off goes on.
 """
 
 import argparse
@@ -56,6 +56,7 @@ def main():
         "--repeats", type=int, default=4, help="trials of each of 150 conditions in a session"
     )
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--updates", type=int, default=500, help="of a session that joins, about")
     parser.add_argument("--join", type=float, nargs="*", default=[1.0, 0.25, 0.1])
     parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe, section.key=value")
     arguments = parser.parse_args()
@@ -73,33 +74,41 @@ def main():
             flush=True,
         )
 
-    for start in ("conditions", "chance"):
+    def stitch(start):
         begun = time.perf_counter()
         chosen = recipe(epochs, settings, start={"read_in": start})
         fitted = ut.fit(chosen, stitched, out=folder / f"stitched-{start}", quiet=True)
         tell(f"{len(names)} sessions, from {start}", [rate_r2(fitted.at(n), every[n]) for n in names], begun)
+
+    stitch("conditions")
+    singles = []
+    for name in every:
+        begun = time.perf_counter()
+        chosen = recipe(epochs * len(names), settings)  # as many updates as the stitched fit
+        alone = ut.fit(chosen, every[name], out=folder / f"alone-{name}", quiet=True)
+        singles.append(rate_r2(alone, every[name]))
+        tell(f"{name} alone", singles[-1:], begun)
+    print(
+        f"the first {len(names)} alone: mean {np.mean(singles[:-1]):.4f}; the last alone {singles[-1]:.4f}",
+        flush=True,
+    )
     begun = time.perf_counter()
     together = ut.fit(recipe(epochs, settings), every, out=folder / "all", quiet=True)
     tell(f"all {len(every)} sessions", [rate_r2(together.at(n), every[n]) for n in every], begun)
-    print(f"the last of them: {rate_r2(together.at(last), every[last]):.4f}", flush=True)
     for share in arguments.join:
         begun, trials = time.perf_counter(), with_share(every[last], share)
+        train = int((trials.split.values.astype(str) == "train").sum())
+        training = ut.Training(epochs=arguments.updates * min(64, train) // train)
         joined = ut.adapt(
             folder / "stitched-conditions",
             trials,
             out=folder / f"joined-{share:g}",
             new_session=True,
+            training=training,
             quiet=True,
         )
-        train = int((trials.split.values.astype(str) == "train").sum())
         tell(f"the last joined, {train} training trials", [rate_r2(joined, every[last])], begun)
-    singles = []
-    for name in every:
-        begun = time.perf_counter()
-        alone = ut.fit(recipe(epochs, settings), every[name], out=folder / f"alone-{name}", quiet=True)
-        singles.append(rate_r2(alone, every[name]))
-        tell(f"{name} alone", singles[-1:], begun)
-    print(f"the first {len(names)} alone: mean {np.mean(singles[:-1]):.4f}; the last alone {singles[-1]:.4f}")
+    stitch("chance")
 
 
 if __name__ == "__main__":
