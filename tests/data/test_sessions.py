@@ -220,6 +220,14 @@ def test_several_sources_are_converted_to_one_file_and_described(tmp_path, capsy
     assert page.index("x\n=") < page.index("y\n=") and page.count("10 trials of up to 6 bins") == 2
 
 
+def test_a_file_of_several_sessions_is_subsampled_session_by_session(tmp_path, capsys):
+    save({"a": recorded(), "b": recorded(neurons=5)}, tmp_path / "in.nc")
+    main(["subsample", str(tmp_path / "in.nc"), str(tmp_path / "out.nc"), "--keep", "2"])
+    assert "2 of 5 neurons" in capsys.readouterr().out
+    for trials in open_sessions(tmp_path / "out.nc").values():
+        np.testing.assert_array_equal(trials.counts.notnull().sum("neuron"), 2)
+
+
 def test_convert_asks_where_to_if_there_is_one_path_alone(tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         main(["convert", str(tmp_path / "a.npy")])

@@ -102,8 +102,8 @@ def run_simulate(system: str, out: Path, settings: tuple[str, ...], common: Comm
 
 def run_convert(sources: Sequence[Path], out: Path, cut: Cut, common: Common) -> str:
     """Write the trials of a source, or of several sessions to one file; sentences about them."""
-    several = {name: assigned(trials, cut, common) for name, trials in read_sessions(sources, cut).items()}
-    written = several if len(several) > 1 else next(iter(several.values()))
+    several = assigned_sessions(sources, cut, common)
+    written = _one_or_all(several)
     store.save(written, out)
     return "\n".join([*_notes_of(several), f"Wrote {_size(written)} to {out}."])
 
@@ -112,11 +112,11 @@ def run_subsample(
     source: Path, out: Path, keep: int, pattern: str, block: int, splits: tuple[str, ...], common: Common
 ) -> str:
     """Write trials of which few neurons are observed in each bin; sentences about them."""
-    trials = load(source)
-    seed = common.seed or 0
-    sparse = subsample(trials, keep=keep, pattern=pattern, block=block, splits=splits, seed=seed)
-    store.save(sparse, out)
-    return f"{sparse.attrs['notes'].splitlines()[-1]}\nWrote {_size(sparse)} to {out}."
+    asked = {"keep": keep, "pattern": pattern, "block": block, "splits": splits, "seed": common.seed or 0}
+    several = {name: subsample(trials, **asked) for name, trials in load_each(source).items()}
+    store.save(_one_or_all(several), out)
+    said = [trials.attrs["notes"].splitlines()[-1] for trials in several.values()]
+    return "\n".join([*said, f"Wrote {_size(_one_or_all(several))} to {out}."])
 
 
 def run_describe(source: Path, cut: Cut) -> str:
@@ -344,6 +344,11 @@ def read_sessions(sources: Sequence[Path], cut: Cut) -> dict[str, xr.Dataset]:
     return sessions(read_each(sources, cut))
 
 
+def assigned_sessions(sources: Sequence[Path], cut: Cut, common: Common) -> dict[str, xr.Dataset]:
+    """Trials of all sessions in several sources by name, with the same bins, split and with neurons held out as asked."""
+    return {name: assigned(trials, cut, common) for name, trials in read_sessions(sources, cut).items()}
+
+
 def _options(cut: Cut) -> dict[str, Any]:
     """What `load` is told."""
     asked = ("bin_width", "align", "window", "table", "variable", "condition", "neurons")
@@ -446,10 +451,14 @@ def _announced(
     """The trials of the sources, of one session or of several by name, split as asked, after saying what was noted about them."""
     if not sources:
         raise UndertowError("There is nothing to fit; give the file of the trials after the model.")
-    read_all = {name: assigned(trials, cut, common) for name, trials in read_each(sources, cut).items()}
-    several = sessions(read_all) if len(read_all) > 1 else read_all
+    several = assigned_sessions(sources, cut, common)
     for note in _notes_of(several):
         listener.say(note)
+    return _one_or_all(several)
+
+
+def _one_or_all(several: dict[str, xr.Dataset]) -> xr.Dataset | dict[str, xr.Dataset]:
+    """The trials of one session as they are, several by name."""
     return several if len(several) > 1 else next(iter(several.values()))
 
 
