@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.linalg import subspace_angles
 from scipy.optimize import minimize
 
@@ -217,3 +218,42 @@ def test_what_can_not_be_aligned_is_refused(several, shared):
 def test_sessions_of_other_lengths_share_the_bins_of_the_shortest():
     several = sessions([recorded(1), recorded(2, bins=20)])
     assert alignment(several, components=K).components.shape == (CONDITIONS, 20, K)
+
+
+def test_bins_after_the_end_of_most_trials_are_left_out(several):
+    trials = several["1"]
+    length = np.where(np.arange(trials.sizes["trial"]) % 3 == 0, BINS, 12)
+    ended = np.arange(BINS) < length[:, None]
+    short = trials.assign(counts=trials.counts.where(xr.DataArray(ended, dims=("trial", "time"))))
+    found = alignment({**several, "1": short}, components=K)
+    np.testing.assert_allclose(found.time, trials.time[:12])
+    np.testing.assert_array_equal(align_to(found, several["2"]).read_in.shape, (15, K))
+
+
+def test_halves_of_a_real_recording_meet(recordings):
+    """Two sessions made of one: other trials, other neurons, and trials of other lengths."""
+    trials = ut.split(
+        ut.load(
+            recordings / "stabilizedbci_20160325.mat",
+            bin_width=0.045,
+            variable="trialData.binCounts",
+            condition="tgtPos",
+            neurons="goodElectrodes",
+        ),
+        valid=0.25,
+        within="condition",
+    )
+    halves = {
+        "first": trials.isel(trial=slice(0, 626), neuron=slice(0, None, 2)),
+        "second": trials.isel(trial=slice(626, None), neuron=slice(1, None, 2)),
+    }
+    shared = alignment(sessions(halves), components=3)
+    bins = np.isin(trials.time.values, shared.time)
+    seen = []
+    for name, start in shared.starts.items():
+        valid = ut.select(halves[name], "valid")
+        valid = valid.assign_coords(split=("trial", ["train"] * valid.sizes["trial"]))
+        averages_of_valid = condition_averages(valid, shared.conditions)[:, bins]
+        seen.append((averages_of_valid - start.mean) @ start.read_in)
+    correlation = [np.corrcoef(seen[0][..., k].ravel(), seen[1][..., k].ravel())[0, 1] for k in range(3)]
+    assert min(correlation) > 0.8

@@ -13,7 +13,7 @@ session is regressed onto them (principal component regression; Pandarinath et a
     start = align_to(shared, tuesday)                    # another session of the same conditions
 
 Training trials alone are averaged; held-out neurons have no part in Z and no way in, but a way back; bins that are to be forecast
-are left out. What was not observed is not counted.
+are left out, and those that fewer than half of the trials of some condition observed. What was not observed is not counted.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ RIDGE = 1.0  # the published penalty, beside a sum over conditions and bins of v
 FOLDS = 10
 RIDGES = tuple(10.0**power for power in range(-2, 6))  # tried where none is given
 SHRINKAGE = 0.03  # penalty on the read-out, beside the information in a neuron's counts on a component of variance one
+ENOUGH = 0.5  # of the trials of a condition: a bin that fewer observed, as after the end of most, is left out
 SILENT = 1e-6  # counts of a bin: no neuron is taken to have a lower mean
 BLOCK = 2_000_000  # numbers in memory at once
 STEPS, CONVERGED, LARGEST_LOG = 30, 1e-6, 10.0  # of Newton's method
@@ -62,7 +63,7 @@ class Alignment(NamedTuple):
         deviation: (component,) their standard deviations.
         explained: (component,) the share of the variance of all averages (each neuron's is one) that each explains.
         conditions: the conditions that all sessions have, in order.
-        time: (time,) seconds, the centres of the bins that all sessions observed.
+        time: (time,) seconds, the centres of the bins that enough trials of all sessions observed.
         bin_width: seconds.
         column: the column of `trial` that holds the condition.
         smoothing: seconds, the standard deviation of the Gaussian that smoothed the averages.
@@ -109,11 +110,13 @@ def alignment(
         for name, each in several.items()
     }
     first = next(iter(several.values()))
-    bins = ~first.forward.values & np.all([_seen_bins(each) for each in averages.values()], axis=0)
+    bins = ~first.forward.values & np.all(
+        [_seen_bins(each, conditions, column) for each in several.values()], axis=0
+    )
     if not bins.any():
         raise UndertowError(
-            f"There is no bin in which all of the {len(several)} sessions observed all of their {len(conditions)} common "
-            "conditions; align the sessions alike, or leave the shortest one out."
+            f"There is no bin that half of the trials of all {len(conditions)} common conditions observed in all {len(several)} "
+            "sessions; align the sessions alike, or leave the shortest one out."
         )
     tables = {name: _Table.of(each[:, bins], several[name]) for name, each in averages.items()}
     scores, deviation, explained = _principal(
@@ -151,7 +154,11 @@ def align_to(shared: Alignment, trials: xr.Dataset) -> SessionStart:
     conditions = _common_conditions(own)
     averages = condition_averages(trials, conditions, column=shared.column, smoothing=shared.smoothing)
     distance = np.abs(trials.time.values[:, None] - shared.time[None])
-    has_place = (distance.min(axis=1) < width / 2) & ~trials.forward.values & _seen_bins(averages)
+    has_place = (
+        (distance.min(axis=1) < width / 2)
+        & ~trials.forward.values
+        & _seen_bins(trials, conditions, shared.column)
+    )
     if not has_place.any():
         raise UndertowError(
             f"Session '{name}' observed none of the bins of the components, {shared.time[0]:g} to {shared.time[-1]:g} s; align "
@@ -221,9 +228,14 @@ def _some(conditions: Sequence) -> str:
     return ", ".join(repr(condition) for condition in conditions[:_NAMED]) + more
 
 
-def _seen_bins(averages: np.ndarray) -> np.ndarray:
-    """(time,) whether any neuron was observed in every condition."""
-    return np.isfinite(averages).any(axis=2).all(axis=0)
+def _seen_bins(trials: xr.Dataset, conditions: Sequence, column: str) -> np.ndarray:
+    """(time,) whether enough training trials of every condition observed something in the bin."""
+    is_seen = np.isfinite(trials.counts.values).any(axis=2)
+    is_train = trials.split.values.astype(str) == "train"
+    shares = [
+        is_seen[is_train & (trials[column].values == condition)].mean(axis=0) for condition in conditions
+    ]
+    return np.min(shares, axis=0) >= ENOUGH
 
 
 class _Table(NamedTuple):
