@@ -6,7 +6,7 @@ import xarray as xr
 
 import undertow as ut
 from undertow.cli import main
-from undertow.data.sessions import check_splits, sessions
+from undertow.data.sessions import sessions
 from undertow.data.store import open_estimate, open_sessions, open_trials, save, write_session_chunks
 from undertow.vocabulary import ESTIMATE_SCHEMA, UndertowError, check_trials
 
@@ -110,12 +110,6 @@ def test_inputs_without_names_must_be_as_many():
 def test_what_can_not_be_one_model_is_refused(several, words):
     with pytest.raises(UndertowError, match=words):
         sessions(several())
-
-
-def test_every_session_needs_training_and_validation_trials():
-    check_splits({"a": recorded()})
-    with pytest.raises(UndertowError, match="6 trials of session 'b' none has the split 'valid'"):
-        check_splits({"a": recorded(), "b": recorded(split="train")})
 
 
 @pytest.mark.parametrize("lazy", [False, True])

@@ -49,17 +49,6 @@ def sessions(several: Mapping[str, xr.Dataset] | Sequence[xr.Dataset] | xr.Datas
     return _with_the_same_inputs(padded)
 
 
-def check_splits(several: Mapping[str, xr.Dataset]) -> None:
-    """Refuse sessions of which one has no training or no validation trials."""
-    for name, trials in several.items():
-        for split in ("train", "valid"):
-            if not (trials.split.values.astype(str) == split).any():
-                raise UndertowError(
-                    f"Of the {trials.sizes['trial']} trials of session '{name}' none has the split '{split}', but every "
-                    "session needs training and validation trials; assign them with undertow.split(trials, valid=0.2)."
-                )
-
-
 def _named(several: Mapping[str, xr.Dataset] | Sequence[xr.Dataset] | xr.Dataset) -> dict[str, xr.Dataset]:
     if isinstance(several, xr.Dataset):
         several = [several]
