@@ -16,7 +16,9 @@ VALUES = np.arange(1, 31, dtype=np.float32).reshape(10, 3)
 
 
 def recording(spike_times=(), **options):
-    events = imaging.events(np.arange(10) * INTERVAL, VALUES.copy(), options.pop("offsets", OFFSETS), **options)
+    events = imaging.events(
+        np.arange(10) * INTERVAL, VALUES.copy(), options.pop("offsets", OFFSETS), **options
+    )
     trials = pd.DataFrame({"start_time": [0.0, 0.12], "stop_time": [0.12, 0.24], "go": [0.0, 0.12]})
     units = pd.DataFrame(index=[*(f"spikes{n}" for n in range(len(spike_times))), "a", "b", "c"])
     return Recording(

@@ -133,7 +133,11 @@ def binned(seen: Events, bins: Grid, observed: np.ndarray) -> tuple[np.ndarray, 
 
 def attributes(seen: Events) -> dict[str, Any]:
     """What trials remember of how they were imaged."""
-    return {"event_unit": seen.unit, "frame_rate": round(1 / frame_interval(seen), 6), "sampling": seen.sampling}
+    return {
+        "event_unit": seen.unit,
+        "frame_rate": round(1 / frame_interval(seen), 6),
+        "sampling": seen.sampling,
+    }
 
 
 def _check_values(values: np.ndarray) -> None:

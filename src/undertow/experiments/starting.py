@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from undertow.components.observations import OBSERVATIONS
 from undertow.data.batches import known_inputs
@@ -129,7 +130,8 @@ def _from_conditions(recipe: Recipe, several: Sessions) -> Beginning:
             )
         return Beginning(several)
     try:
-        shared = alignment(several, components=features)
+        with threadpool_limits(limits=1, user_api="blas"):  # threads of BLAS wait for each other where others compute too
+            shared = alignment(several, components=features)
     except UndertowError as error:
         if is_asked:
             raise

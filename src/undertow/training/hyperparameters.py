@@ -88,7 +88,9 @@ def hyperparameters(
         corruption=CorruptionRates(
             *(jnp.float32(getattr(corruption, name)) for name in CorruptionRates._fields)
         ),
-        weights={name: jnp.float32(value) for name, value in objective.weights_for(model.term_weights()).items()},
+        weights={
+            name: jnp.float32(value) for name, value in objective.weights_for(model.term_weights()).items()
+        },
         model={name: jnp.float32(value) for name, value in model.settings().items()},
     )
 

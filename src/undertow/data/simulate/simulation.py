@@ -119,7 +119,10 @@ def simulated_sessions(
 
 def _parts(law: Callable[..., Law], settings: Mapping[str, Any]) -> tuple[Law, Design, Population]:
     """The law, the design and the population that the settings ask for, checked."""
-    design, population = Design(**settings_of(Design, settings)), Population(**settings_of(Population, settings))
+    design, population = (
+        Design(**settings_of(Design, settings)),
+        Population(**settings_of(Population, settings)),
+    )
     design.check()
     population.check()
     spikes.check_finite(**settings_of(law, settings))
