@@ -18,7 +18,7 @@ Trials (an `xarray.Dataset`)::
     true_rates    (trial, time, neuron)     simulations only, Hz
     true_latents  (trial, time, latent)     simulations only
     true_inputs   (trial, time, input)      simulations only
-    attrs         bin_width (s), session (str), schema (str)
+    attrs         bin_width (s), session (str), schema (str); of imaging also event_unit (str), frame_rate (Hz), sampling (str)
 
 Any further column of a trial table or unit table is a coordinate on `trial` or `neuron`.
 """

@@ -71,7 +71,7 @@ def convert(
     cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
-    """Turn a recording (NWB, MATLAB, NumPy, HDF5, Phy or Kilosort folder) into trials; several, into sessions of one file.
+    """Turn a recording (NWB, MATLAB, NumPy, HDF5, Phy, Kilosort, Suite2p) into trials; several, into sessions of one file.
 
     Example: undertow convert session.nwb trials.nc --bin-width 0.01 --align move_onset_time --window -0.25 0.45
 

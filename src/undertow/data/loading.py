@@ -78,7 +78,7 @@ def load(
     """Trials from whatever holds a recording.
 
     Args:
-        source: the path of a file or of a Phy folder; pynapple objects; an array (trial, time, neuron), a list of
+        source: the path of a file or of a folder of Phy or Suite2p; pynapple objects; an array (trial, time, neuron), a list of
             arrays (time, neuron), or a list of one-axis arrays, the spike times of each unit in seconds; a
             `Recording`; trials.
         bin_width: seconds.

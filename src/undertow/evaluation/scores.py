@@ -6,7 +6,7 @@
 * `bits_per_spike`: neurons and bins that an encoder sees; `co_smoothing`: held-out neurons;
   `forward_prediction`: bins to be forecast. The null model is the mean over the evaluated counts; with
   `_over_training_mean` it is the mean in training.
-* `rate_r2`: against true rates, the mean over neurons.
+* `rate_r2`: against true rates, the mean over neurons; not of imaging, whose events are in no unit of spikes.
 * `latent_r2_inferred_to_true`, `latent_r2_true_to_inferred`: linear maps between factors and true latents,
   fitted on training trials, weighted by variance; `_mean` counts every dimension the same.
 * `psth_r2`: condition averages against those of the counts of all trials, both smoothed by 50 ms;
@@ -149,7 +149,7 @@ def _likelihoods(case: Case) -> dict[str, float]:
 
 
 def _rates(case: Case) -> dict[str, float]:
-    if "true_rates" not in case.trials:
+    if "true_rates" not in case.trials or "event_unit" in case.trials.attrs:
         return {}
     return {"rate_r2": truth.rate_r2(case.seen("rates"), case.seen("true_rates")).mean}
 

@@ -5,6 +5,7 @@ import pytest
 
 from undertow.data.simulate import SYSTEMS
 from undertow.data.simulate.truth import true_system
+from undertow.evaluation.scores import evaluate
 from undertow.vocabulary import UndertowError
 
 SMALL = {"trials": 48, "conditions": 4, "neurons": 12}
@@ -105,3 +106,12 @@ def test_the_law_behind_the_trials_is_known():
 def test_settings_that_make_no_session(settings, words):
     with pytest.raises(UndertowError, match=words):
         simulated(**settings)
+
+
+def test_rates_of_events_are_not_scored_against_spikes():
+    trials = simulated(sampling="frame")
+    estimate = trials[["true_rates", "true_latents"]].rename(
+        {"true_rates": "rates", "true_latents": "factors", "latent": "factor"}
+    )
+    found = evaluate(estimate, trials)["valid"]["model"]
+    assert "rate_r2" not in found and found["latent_r2_inferred_to_true"] == pytest.approx(1)
