@@ -262,6 +262,11 @@ def _with(name, array):
         (_without("decoder.rnn.cell.fac_linear.weight"), "no weights 'decoder.rnn.cell.fac_linear.weight'"),
         (_without("readout.0.weight"), "no weights 'readout.0.weight'"),
         (_without("decoder.rnn.cell.gen_cell.weight_ih"), "no GRU"),
+        (
+            _with("encoder.ic_enc_h0", np.full((2, 1, 6), 9.0, "f4")),
+            r"begins at 9, beyond the bound 5.*state_limit",
+        ),
+        (_with("recon.0.scale", np.full((2, 5), -1.0, "f4")), "zero_inflated_gamma|scales"),
         (_with("ic_prior.logscale", np.zeros(3, "f4")), "Student-t"),
         (_with("decoder.rnn.cell.extra", np.zeros(3, "f4")), "decoder.rnn.cell.extra.*no place"),
         (_with("encoder.ic_enc.fwd_gru.cell.weight_hh", np.zeros((17, 6), "f4")), "contradict"),
@@ -300,6 +305,8 @@ def test_trials_settings_and_folders_that_do_not_fit_are_refused(checkpoint, tmp
         taken(trials, settings=["lfads.observation=zero_inflated_gamma"])
     with pytest.raises(UndertowError, match="--bin-width"):
         taken(None)
+    with pytest.raises(UndertowError, match=r"one session.*a dict"):
+        taken({"a": trials, "b": trials})
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.toml").write_text("")
     with pytest.raises(UndertowError, match="holds a run already"):
@@ -321,8 +328,6 @@ def test_the_command_takes_over_and_every_other_command_goes_on_from_there(check
         entry.name for entry in run.iterdir()
     }
     assert "lfads-torch" in json.loads((run / "provenance.json").read_text())["imported_from"]
-    main(["report", str(run), "--quiet"])
-    main(["evaluate", str(run), "--quiet"])
     main(
         [
             "stream",
@@ -350,7 +355,6 @@ def test_without_trials_the_run_waits_for_some(checkpoint, tmp_path, capsys):
     assert "undertow infer" in capsys.readouterr().out
     source = tmp_path / "trials.nc"
     ut.save(trials, source)
-    main(["evaluate", str(run), str(source), "--quiet"])
     main(["report", str(run), "--trials", str(source), "--quiet"])
     assert (run / "report.html").exists()
 
@@ -369,3 +373,9 @@ def test_training_goes_on_from_a_checkpoint_with_finite_terms(checkpoint, tmp_pa
     )
     assert {"reconstruction", "kl_initial_condition", "kl_inputs"} == set(terms)
     assert all(np.isfinite(value) for value in terms.values())
+    assert "controller_reads=all" in model.streaming()
+
+
+def test_the_way_of_lfads_torch_is_not_causal():
+    with pytest.raises(UndertowError, match=r"own_bins.*causal"):
+        ut.LFADS(controller_reads="own_bins", causal=True)

@@ -82,6 +82,11 @@ def imported(
         raise UndertowError(
             f"The folder '{folder}' holds a run already; choose another with --out, or remove it."
         )
+    if trials is not None and not isinstance(trials, xr.Dataset):
+        raise UndertowError(
+            f"A checkpoint is taken over with the trials of one session, but these are a {type(trials).__name__}; choose a "
+            "session of the checkpoint with session=0, 1, ... and give its trials alone."
+        )
     checkpoint = checkpoints.read(path)
     found = layout(checkpoint, session)
     recipe, told = choose(
