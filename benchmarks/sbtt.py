@@ -46,11 +46,11 @@ class Way(NamedTuple):
 
 
 WAYS = {
-    "sae": Way("random", "autoencoder", words="published autoencoder, multiplexed"),
+    "sae": Way("random", "autoencoder", words="its setting, fitted to these data"),
     "lfads": Way("random", "lfads", words="LFADS, multiplexed"),
     "mean": Way("random", "lfads", ("lfads.missing=mean",), "LFADS, means for what is missing"),
     "mask": Way("random", "lfads", ("lfads.missing=mask",), "LFADS, told what is missing"),
-    "dropped": Way("fixed", "lfads", words="LFADS, channels dropped"),
+    "dropped": Way("fixed", "lfads", words="LFADS, channels dropped (left: helped, see RESULTS)"),
 }
 
 
@@ -130,7 +130,11 @@ def draw(table: dict, picture: Path) -> None:
             if keeps:
                 axis.plot(keeps, means, "o-", color=colour, label=WAYS[way].words)
     axes[0].plot(
-        PUBLISHED.keys(), PUBLISHED.values(), "x--", color="black", label="published autoencoder (2021)"
+        PUBLISHED.keys(),
+        PUBLISHED.values(),
+        "x--",
+        color="black",
+        label="autoencoder as published (2021), its own data",
     )
     for axis, title in zip(
         axes, ("rate R², all 29 neurons", "R² of the true latents, read from the factors"), strict=True

@@ -69,7 +69,7 @@ def test_facts_name_what_is_silent_and_missing():
     facts = dict(summary.facts(trials))
     assert facts["Neurons"] == "29, 1 of them silent"
     assert (facts["Held-out neurons"], facts["Bins to be forecast"]) == ("4", "5")
-    assert facts["Not observed"] == f"{0.5 / 29:.1%} of all bins"
+    assert facts["Not observed"] == f"{0.5 / 29:.1%} of all entries"
     assert facts["Time"] == "−0.2 s to 0.8 s in 50 bins of 20 ms"
     assert facts["Spikes"] == f"{np.nansum(trials.counts.values):,.0f}"
 

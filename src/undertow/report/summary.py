@@ -73,7 +73,7 @@ def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
         ),
         ("Bins to be forecast", f"{int(trials.forward.values.sum()):,}"),
         ("Spikes", f"{spikes:,.0f}"),
-        ("Not observed", f"{missing:.1%} of all bins" if missing else "nothing is missing"),
+        ("Not observed", f"{missing:.1%} of all entries" if missing else "nothing is missing"),
     ]
     return pairs + _channels(trials)
 
