@@ -130,7 +130,9 @@ def _from_conditions(recipe: Recipe, several: Sessions) -> Beginning:
             )
         return Beginning(several)
     try:
-        with threadpool_limits(limits=1, user_api="blas"):  # threads of BLAS wait for each other where others compute too
+        with threadpool_limits(
+            limits=1, user_api="blas"
+        ):  # threads of BLAS wait for each other where others compute too
             shared = alignment(several, components=features)
     except UndertowError as error:
         if is_asked:
