@@ -46,7 +46,7 @@ RECIPE = {
 }
 SIMULATION = {"trials": 320, "conditions": 8, "neurons": 60}
 SAMPLINGS = ("subframe", "frame")
-WIDTHS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)
+WIDTHS = (0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)
 COLOURS = {"subframe": "#1b6ca8", "frame": "#c8553d", "smoothing": "#6b6b6b"}
 WORDS = {
     "subframe": "LFADS, each region at its own time",
@@ -159,9 +159,12 @@ def draw(found, path):
             alike = [key for key in found[frequencies[0]] if key.startswith(name)]
             values = [max(found[one][key][score] for key in alike) for one in frequencies]
             axis.plot(frequencies, values, "o-", color=colour, label=WORDS[name])
-        axis.axvline(15, color="#bbbbbb", lw=1, ls=":")
-        axis.set(title=f"R² of the {title}", xlabel="oscillation of the Lorenz system's z (Hz)", ylim=(0, 1))
+        axis.axvline(15, color="#bbbbbb", lw=1, ls=":", zorder=0)
+        axis.set(
+            title=f"R² of the {title}", xlabel="oscillation of the Lorenz system's z (Hz)", ylim=(0, 1.02)
+        )
         axis.spines[["top", "right"]].set_visible(False)
+    axes[1].annotate("half the frame rate", (14.8, 0.98), ha="right", va="top", color="#8a8a8a", fontsize=9)
     axes[0].legend(frameon=False, loc="lower left", fontsize=9)
     figure.savefig(path, dpi=140)
 
