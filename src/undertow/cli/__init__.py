@@ -54,7 +54,7 @@ def simulate(
     Example: undertow simulate chaotic-rnn rnn.nc --set g=2.5 pulses=true conditions=100
 
     Args:
-        system: lorenz[63], chaotic-rnn[-sessions], imaging, arneodo, rossler, halvorsen, limit-cycle, ring, flip-flop or linear.
+        system: lorenz, imaging, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
         out: The trials file to write.
         settings: Settings of the system, name=value.
     """
