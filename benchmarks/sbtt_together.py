@@ -18,55 +18,51 @@ import jax.numpy as jnp
 import numpy as np
 from sbtt import name_of, recipe_of, trials_of
 
-from undertow.data.batches import training_arrays
-from undertow.experiments.fitted import Fitted, Session
-from undertow.experiments.fitting import concealed, environment, fingerprint, prepare
+from undertow.experiments.fitting import begin_folder, fitted_to
+from undertow.experiments.material import Material, material
 from undertow.training import loop
 from undertow.training.epoch import build
 from undertow.training.hyperparameters import hyperparameters
 
 
 class Member(NamedTuple):
-    """A run: its folder, its recipe, its trials."""
+    """A run: its folder, and what it is fitted to."""
 
     folder: Path
-    recipe: object
-    trials: object
+    given: Material
 
 
 def members(names, folder):
     """The runs of these names."""
     chosen = []
     for name in names:
-        way, keep, *seed = name.split("-")
-        place = name_of(way, int(keep), int(*seed or ["0"]))
-        chosen.append(Member(folder / place, recipe_of(way, int(*seed or ["0"])), trials_of(way, int(keep))))
+        way, keep, *rest = name.split("-")
+        keep, seed = int(keep), int(*rest or ["0"])
+        given = material(recipe_of(way, seed), trials_of(way, keep))
+        chosen.append(Member(folder / name_of(way, keep, seed), given))
     return chosen
 
 
 def beginnings(chosen, summaries):
     """The members' states before the first epoch, with a member axis on every array."""
-    choices = chosen[0].recipe.choices
+    recipes = [member.given.recipe for member in chosen]
 
     def begin(key, mean, variance):
-        return loop.begin_from(choices, summaries[0], key, mean, variance)
+        return loop.begin_from(recipes[0].choices, summaries[0], key, mean, variance)
 
-    keys = jnp.stack([jax.random.key(member.recipe.seed) for member in chosen])
+    keys = jnp.stack([jax.random.key(recipe.seed) for recipe in recipes])
     means, variances = (
         jnp.stack([getattr(summary, name) for summary in summaries]) for name in ("mean", "variance")
     )
     states = eqx.filter_vmap(begin)(keys, means, variances)
-    numbers = [
-        hyperparameters(m.recipe.model, m.recipe.optimiser, m.recipe.objective, m.recipe.corruption)
-        for m in chosen
-    ]
+    numbers = [hyperparameters(of.model, of.optimiser, of.objective, of.corruption) for of in recipes]
     return states._replace(hyperparameters=jax.tree.map(lambda *leaves: jnp.stack(leaves), *numbers))
 
 
 def fit_together(chosen):
     """The members' last states, and the seconds it took."""
-    data = [training_arrays(member.trials) for member in chosen]
-    choices, corruption = chosen[0].recipe.choices, concealed(chosen[0].recipe, chosen[0].trials)
+    data = [member.given.data for member in chosen]
+    choices, corruption = chosen[0].given.recipe.choices, chosen[0].given.corruption
     plan = loop.plan_of(choices, corruption, data[0][0])
     train, valid = (
         jax.tree.map(lambda *arrays: jnp.stack(arrays), *parts) for parts in zip(*data, strict=True)
@@ -95,23 +91,18 @@ def fit_together(chosen):
 def write(chosen, states, seconds):
     """A finished run for each member."""
     arrays, static = eqx.partition(states, eqx.is_array)
-    for place, member in enumerate(chosen):
+    for place, (folder, given) in enumerate(chosen):
         state = eqx.combine(jax.tree.map(lambda leaf, place=place: leaf[place], arrays), static)
-        provenance = {
-            "seed": member.recipe.seed,
-            "trials_fingerprint": fingerprint(member.trials),
-            **environment(),
-        }
-        prepare(member.folder, member.recipe, provenance)
+        begin_folder(folder, given)
         outcome = {
-            "selected_on": loop.selected_on(member.recipe.choices, concealed(member.recipe, member.trials)),
+            "selected_on": loop.selected_on(given.recipe.choices, given.corruption),
             "selected_epoch": int(state.selection.best_epoch),
             "epochs": int(state.epoch),
             "updates": int(state.update),
             "seconds": seconds / len(chosen),
             "skipped_steps": int(state.skipped),
         }
-        Fitted(member.folder, member.recipe, state.best_model, Session.of(member.trials), outcome).save()
+        fitted_to(given, folder, state.best_model, outcome).save()
 
 
 def main():

@@ -141,6 +141,14 @@ def test_the_command_writes_what_the_library_makes(dense, tmp_path, capsys):
     assert f"Wrote 12 trials of 7 neurons, up to 23 bins of 20 ms, to {out}" in " ".join(printed.split())
 
 
+def test_the_command_asks_for_trials(tmp_path, capsys):
+    np.save(tmp_path / "counts.npy", np.ones((3, 4, 5)))
+    with pytest.raises(SystemExit):
+        main(["subsample", str(tmp_path / "counts.npy"), str(tmp_path / "sparse.nc"), "--keep", "2"])
+    assert "undertow convert" in capsys.readouterr().err
+    assert not (tmp_path / "sparse.nc").exists()
+
+
 def test_the_command_refuses_in_one_sentence_and_writes_nothing(dense, tmp_path, capsys):
     path = ut.save(dense, tmp_path / "dense.nc")
     with pytest.raises(SystemExit) as left:

@@ -103,7 +103,7 @@ def subsample(
     Example: undertow subsample trials.nc sparse.nc --keep 5 --pattern round-robin
 
     Args:
-        source: Trials, or any source that needs no cutting.
+        source: Trials.
         out: The trials file to write.
         keep: Neurons observed in each bin.
         pattern: 'random' anew in every bin, 'round-robin' from one to the next, 'blocks' of bins, or 'fixed': always the same.

@@ -112,6 +112,10 @@ def run_subsample(
     source: Path, out: Path, keep: int, pattern: str, block: int, splits: tuple[str, ...], common: Common
 ) -> str:
     """Write trials of which few neurons are observed in each bin; sentences about them."""
+    if source.exists() and source.suffix != ".nc":
+        raise UndertowError(
+            f"'{source}' is no file of trials; make one with 'undertow convert {source} trials.nc' and thin that one out."
+        )
     asked = {"keep": keep, "pattern": pattern, "block": block, "splits": splits, "seed": common.seed or 0}
     several = {name: subsample(trials, **asked) for name, trials in load_each(source).items()}
     store.save(_one_or_all(several), out)
