@@ -321,7 +321,7 @@ def test_bins_neurons_and_trials_of_which_nothing_was_observed(tried, felt, data
         seen[missing], target[missing], weight[missing] = np.nan, np.nan, 0.0
         found = loss_and_gradient(Corrupted(*map(jnp.asarray, (seen, target, weight))))
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
-    assert (np.asarray(found[1].readout.bias) == 0).all()
+    assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(found[1].readout))
     counts = data.counts.copy()
     counts[0], counts[1, 4], counts[:, :, 0] = np.nan, np.nan, np.nan
     after = estimates(tried.model, counts, data.inputs, corruption)
