@@ -56,7 +56,7 @@ def likelihoods(model, rates, *, masking=None, choice=None):
     """-log p of every entry of the validation trials as they are shown, and how much validation counts each."""
     entries, weights = [], []
     concealed, choice = concealed_by(masking), None if choice is None else jnp.int32(choice)
-    for counts, inputs, number in zip(*VALID, strict=True):
+    for counts, inputs, number in zip(*VALID[:3], strict=True):
         shown = concealed.validate(jnp.asarray(counts), rates, jnp.int32(number), choice)
         _, parameters = model.parameters(shown.seen, jnp.asarray(inputs), 0.0)
         entries.append(-stats.poisson(np.exp(np.asarray(parameters[..., 0], np.float64))).logpmf(counts))
