@@ -56,7 +56,7 @@ def main():
         "--repeats", type=int, default=4, help="trials of each of 150 conditions in a session"
     )
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--updates", type=int, default=500, help="of a session that joins, about")
+    parser.add_argument("--updates", type=int, default=1200, help="of a session that joins, about")
     parser.add_argument("--join", type=float, nargs="*", default=[1.0, 0.25, 0.1])
     parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe, section.key=value")
     arguments = parser.parse_args()
