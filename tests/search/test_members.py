@@ -156,9 +156,7 @@ def test_sharing_out_over_devices_changes_nothing(tmp_path, one_after_another):
 
 def test_validation_trials_may_be_fewer_than_a_batch(setup):
     """An odd number of trials and members, compiled in one."""
-    few = setup_of(Search(members=3), data=(TRAIN, VALID._replace(**{
-        name: getattr(VALID, name)[:2] for name in VALID._fields
-    })))  # fmt: skip
+    few = setup_of(Search(members=3), data=(TRAIN, jax.tree.map(lambda array: array[:2], VALID)))
     _, states, metrics = advanced(few, epochs=1, at_once=3)
     assert np.isfinite(metrics["selection"]).all()
     assert states.epoch.tolist() == [1, 1, 1]
