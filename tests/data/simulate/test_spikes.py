@@ -38,8 +38,9 @@ def test_every_system_takes_the_words_of_the_command_line():
         if name.endswith("sessions"):  # a dictionary of trials: test_chaotic_sessions.py
             continue
         known = inspect.signature(make).parameters
-        few = {"trials": 30, "conditions": 3, "repeats": 10}
+        few = {"trials": 30, "conditions": 3, "repeats": 10, "bins": 10, "duration": 0.2}
         sizes = {name: number for name, number in few.items() if name in known}
-        trials = check_trials(make(neurons=4, bins=10, bin_width=0.02, valid=0.2, seed=1, **sizes))
+        assert {"bins", "duration"} & sizes.keys()
+        trials = check_trials(make(neurons=4, bin_width=0.02, valid=0.2, seed=1, **sizes))
         assert dict(trials.sizes).items() >= {"trial": 30, "neuron": 4, "time": 10}.items()
         assert set(np.unique(trials.split)) >= {"train", "valid"}
