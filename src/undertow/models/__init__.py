@@ -5,7 +5,8 @@ A model imports parts from `components` and never another model. Begin reading a
 """
 
 from undertow.models.autoencoder import Autoencoder
+from undertow.models.gnocchi import Gnocchi
 from undertow.models.lfads import LFADS
 from undertow.models.transformer import NDT
 
-MODELS = {"lfads": LFADS, "ndt": NDT, "autoencoder": Autoencoder}
+MODELS = {"lfads": LFADS, "ndt": NDT, "autoencoder": Autoencoder, "gnocchi": Gnocchi}

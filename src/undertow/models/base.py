@@ -6,7 +6,8 @@ A configuration (`ModelConfig`) names the choices and builds a `Model` for given
 * `penalties()` gives what its parameters cost by name, those of its observation among them;
 * `estimate(seen, inputs, key=...)` gives one posterior sample of everything it can say of a trial, or without a key its mean;
 * `streaming()` gives the same one bin at a time, or says what would have to change for that;
-* `dynamics()` gives the law by which its latents move, for `analysis/`, or says why there is none.
+* `dynamics()` gives the law by which its latents move, for `analysis/`, or says why there is none;
+* `coded()` gives the way from trials to codes and from codes to activity, or says why there is none.
 
 The names of `terms` and `penalties` are the names under which a recipe weighs them: "kl_..." terms follow the ramp of the KL,
 "..._penalty" the ramp of the penalties. "reconstruction" always has weight 1.
@@ -31,10 +32,15 @@ from undertow.components.observations import OBSERVATIONS, Observation, Poisson
 from undertow.vocabulary import UndertowError
 
 
+TRIALS = "trials"
+"""The name of the axis over which `Model.terms` is mapped: a term that belongs to a batch asks `jax.lax` for it by this name."""
+
+
 class DataSummary(NamedTuple):
     """What a model must know of the data to take its shape and its start: from the training trials alone.
 
     `seen` is the number of neurons that one trial has, where several sessions with neurons of their own share the model; 0: all.
+    `measured` is what the choices' own `measure` found in the training trials; empty where they measure nothing.
     """
 
     neurons: int
@@ -45,6 +51,7 @@ class DataSummary(NamedTuple):
     conditions: int = 0
     bin_width: float = 1.0
     seen: int = 0
+    measured: tuple[np.ndarray, ...] = ()
 
     @property
     def fan_in(self) -> int:
@@ -102,16 +109,35 @@ class LatentDynamics(NamedTuple):
     inputs: int
 
 
+class Coded(NamedTuple):
+    """A model that keeps a trial as one vector, its code, and makes activity of codes.
+
+    `encode(seen (time, neuron), inputs (time, input))` gives the code (code_dimension), its mean where it has a posterior.
+    `generate(code, inputs, is_there (time), start (time, neuron), key=...)` gives rates (expected counts a bin): `start` is the noise to
+    begin from, of N(0, 1), where the model `has_noise`; without a key nothing further is drawn. `draw(key=...)` gives a code of the
+    prior. `start_of(seen, inputs, code)` gives the noise from which `generate` without a key makes this trial's own activity.
+    """
+
+    dimension: int
+    encode: Callable[[Array, Array], Array]
+    generate: Callable[..., Array]
+    draw: Callable[..., Array]
+    start_of: Callable[[Array, Array, Array], Array] | None = None
+    has_noise: bool = False
+
+
 class Model(eqx.Module):
     """The interface; see the module.
 
     `is_sampled` tells whether two estimates with different keys differ; `needs_conditions` that a last column of `inputs` shall
-    hold the number of the trial's condition (-1 where it is not known). `neuron_axes` names the leaves that have one row for
+    hold the number of the trial's condition (-1 where it is not known), `validates_by_one_draw` that every epoch's validation shall use
+    the same chance, for a model whose terms scatter widely with it. `neuron_axes` names the leaves that have one row for
     each neuron, by the beginning of their paths, and which of their axes that is.
     """
 
     is_sampled: ClassVar[bool] = True
     needs_conditions: ClassVar[bool] = False
+    validates_by_one_draw: ClassVar[bool] = False
     neuron_axes: ClassVar[dict[str, int]] = {}
 
     def for_neurons(self, neurons: Int[Array, " column"]) -> "Model":
@@ -168,6 +194,10 @@ class Model(eqx.Module):
     def dynamics(self) -> LatentDynamics | str:
         """How the latents move by themselves, or a clause that says why this model can't say it."""
         return "its latents follow no law from bin to bin; fit lfads or autoencoder to look at dynamics"
+
+    def coded(self) -> Coded | str:
+        """Trials as codes, and activity from codes, or a clause that says why this model can't do it."""
+        return "it keeps no code of a trial; fit gnocchi, or lfads with lfads.inferred_inputs=0"
 
 
 class DirectModel(Model):
@@ -267,6 +297,10 @@ class ModelConfig(Configuration):
     def shared_readout(self) -> bool:
         """Whether the read-out reads as many factors, so that it can begin from the same averages."""
         return False
+
+    def measure(self, counts: np.ndarray) -> tuple[np.ndarray, ...]:  # noqa: ARG002 - most choices measure nothing
+        """What `build` needs to know of the training counts (trial, time, neuron) beyond means and variances."""
+        return ()
 
     @abstractmethod
     def build(self, data: DataSummary, *, key: Key[Array, ""]) -> Model:

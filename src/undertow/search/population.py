@@ -167,7 +167,7 @@ def _stream(seed: int):
 def _begin_group(
     group: Group, drawn: dict[str, np.ndarray], train: TrialArrays, opening: Opening | None, *, seed: int
 ) -> TrainState:
-    summary, section = loop.summarise(train), group.choices.model.section
+    summary, section = loop.summarise(train, group.choices.model), group.choices.model.section
     root = jax.random.key(seed)
     keys = jnp.stack([root if member == 0 else jax.random.fold_in(root, member) for member in group.members])
     values = {name: jnp.asarray(numbers[list(group.members)]) for name, numbers in drawn.items()}

@@ -44,6 +44,8 @@ def build(plan: Plan, counted: Counted | None) -> Epoch:
     ) -> tuple[TrainState, dict[str, Array]]:
         epoch.traces += 1
         shuffle_key, updates_key, valid_key = jax.random.split(jax.random.fold_in(state.key, state.epoch), 3)
+        if state.model.validates_by_one_draw:
+            valid_key = jax.random.fold_in(state.key, 0)
         state, metrics = _updates(plan, state, train, shuffle_key, updates_key)
         scores = _validate(plan, counted, state, valid, key=valid_key)
         return _conclude(plan, state, metrics, scores)

@@ -219,7 +219,7 @@ def beginning(
     choices: Choices, train: TrialArrays, *, seed: int, opening: Opening | None = None
 ) -> TrainState:
     """The state before the first epoch: one compiled program, for many small ones would take longer to load."""
-    summary = summarise(train)
+    summary = summarise(train, choices.model)
     begin = eqx.filter_jit(
         lambda key, mean, variance, opening: begin_from(choices, summary, key, mean, variance, opening)
     )
@@ -241,8 +241,11 @@ def begin_from(
     return start(opened(model, opening), numbers, choices.optimiser, choices.trained, key=run_key)
 
 
-def summarise(train: TrialArrays) -> DataSummary:
-    """The shape of the data and each neuron's mean and variance; a neuron never observed takes the mean of the others."""
+def summarise(train: TrialArrays, config: ModelConfig | None = None) -> DataSummary:
+    """The shape of the data and each neuron's mean and variance; a neuron never observed takes the mean of the others.
+
+    With the choices of a model also what they measure themselves.
+    """
     observed = np.isfinite(train.counts)
     counts = np.where(observed, train.counts, 0).astype(np.float64)
     entries, sums, squares = (
@@ -260,6 +263,7 @@ def summarise(train: TrialArrays) -> DataSummary:
         jnp.asarray(variance, jnp.float32),
         bins=train.counts.shape[1],
         seen=seen,
+        measured=() if config is None else config.measure(np.asarray(train.counts)),
     )
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from undertow.components.corruption import Corrupted, Corruption
 from undertow.data.batches import TrialArrays
-from undertow.models.base import Model
+from undertow.models.base import TRIALS, Model
 from undertow.training.hyperparameters import Hyperparameters
 from undertow.training.objective import Objective, covered, ramps, weigh
 from undertow.training.opening import moving
@@ -61,7 +61,7 @@ def terms_of_batch(
         of_session = model if columns is None else model.for_neurons(columns)
         return of_session.terms(trial, known, settings, key=key)
 
-    terms = jax.vmap(one)(corrupted, inputs, keys, neurons)
+    terms = jax.vmap(one, axis_name=TRIALS)(corrupted, inputs, keys, neurons)
     return {name: value / plan.entries for name, value in terms.items()}
 
 
