@@ -44,7 +44,13 @@ class _Plane:
         """(frame, region), of the regions that are kept."""
         if not (self.folder / name).is_file():
             raise UndertowError(f"'{self.folder}' has no {name}; {remedy}.")
-        return restricted_pickle.load(self.folder / name)[self.kept].T
+        stored = restricted_pickle.load(self.folder / name)
+        if stored.ndim != 2 or len(stored) != len(self.regions):  # noqa: PLR2004 - (region, frame)
+            raise UndertowError(
+                f"'{self.folder}' has {len(self.regions)} regions in stat.npy, but {name} has the shape {stored.shape}; run "
+                "Suite2p again."
+            )
+        return stored[self.kept].T
 
 
 def is_folder(path: Path) -> bool:
@@ -69,7 +75,8 @@ def read(
         events: "stored": those that Suite2p deconvolved; "deconvolve": deconvolve the fluorescence less 0.7 of the neuropil's.
         sampling: "subframe": each region at its own time; "frame": all at the frame's.
         frame_times: seconds on the session's clock at which each frame (of planes: each volume) begins: an array, or a .npy,
-            .csv or .tsv file; from Suite2p's frame rate if not given.
+            .csv or .tsv file (its first column), looked for as given and then in the folder; from Suite2p's frame rate if not
+            given.
         decay_time: seconds of the indicator's decay for events="deconvolve"; Suite2p's `tau` if not given.
         delay: seconds by which samples come after what they tell of, see `imaging.events`.
         cells: keep only what `iscell.npy` calls a cell.
@@ -82,6 +89,7 @@ def read(
     folders = _plane_folders(Path(path))
     if not folders:
         raise UndertowError(f"'{path}' is no folder of Suite2p; give the one that holds plane0.")
+    frame_times = None if frame_times is None else _given_times(frame_times, Path(path))
     planes = [_plane(folder, cells=cells) for folder in folders]
     found, total = sum(plane.kept.size for plane in planes), sum(len(plane.regions) for plane in planes)
     if not found:
@@ -157,7 +165,7 @@ def _ops(folder: Path) -> dict[str, Any]:
     return ops
 
 
-def _frame_rate(plane: _Plane, frame_times: Any) -> float:
+def _frame_rate(plane: _Plane, frame_times: np.ndarray | None) -> float:
     """Frames (of planes: volumes) a second."""
     rate = float(plane.ops.get("fs", 0) or 0)
     if not 0 < rate < np.inf and frame_times is None:
@@ -165,25 +173,49 @@ def _frame_rate(plane: _Plane, frame_times: Any) -> float:
             f"'{plane.folder / 'ops.npy'}' has no frame rate 'fs' and no frame_times were given; give the seconds at which each "
             "frame begins, e.g. frame_times='frames.csv'."
         )
-    return rate if 0 < rate < np.inf else 1 / float(np.median(np.diff(_given_times(frame_times))))
+    return rate if 0 < rate < np.inf else 1 / float(np.median(np.diff(frame_times)))
 
 
-def _given_times(frame_times: Any) -> np.ndarray:
-    if not isinstance(frame_times, (str, Path)):
-        return np.asarray(frame_times, np.float64).reshape(-1)
-    path = Path(frame_times)
+def _given_times(frame_times: Any, folder: Path) -> np.ndarray:
+    """Seconds, checked."""
+    is_file = isinstance(frame_times, (str, Path))
+    where = f"'{frame_times}'" if is_file else "frame_times"
+    try:
+        times = np.asarray(_read_times(Path(frame_times), folder) if is_file else frame_times, np.float64)
+    except (ValueError, TypeError) as error:
+        raise UndertowError(
+            f"{where} holds something else than the seconds at which frames begin ({error}); give one number a frame."
+        ) from error
+    times = times.reshape(-1)
+    if times.size < 2 or not np.isfinite(times).all() or not (np.diff(times) > 0).all():  # noqa: PLR2004 - an interval
+        raise UndertowError(
+            f"The {times.size} frame times of {where} do not rise from frame to frame; give the seconds at which each begins."
+        )
+    return times
+
+
+def _read_times(path: Path, folder: Path) -> np.ndarray:
+    path = path if path.is_file() else folder / path
     if not path.is_file():
-        raise UndertowError(f"There is no file '{path}' with frame times; give a .npy, .csv or .tsv file.")
+        raise UndertowError(
+            f"There is no file '{path.name}' with frame times, here or in '{folder}'; give a .npy, .csv or .tsv file."
+        )
     if path.suffix.lower() == ".npy":
-        return np.asarray(restricted_pickle.load(path), np.float64).reshape(-1)
-    rows = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
-    return rows.iloc[:, 0].to_numpy(np.float64)
+        return restricted_pickle.load(path)
+    first, *rest = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", header=None)[0].tolist()
+    return np.asarray([*([first] if _is_number(first) else []), *rest], np.float64)  # the first line may be a heading
 
 
-def _frame_times(frame_times: Any, frames: int, interval: float) -> np.ndarray:
-    if frame_times is None:
+def _is_number(text: Any) -> bool:
+    try:
+        return np.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _frame_times(times: np.ndarray | None, frames: int, interval: float) -> np.ndarray:
+    if times is None:
         return np.arange(frames) * interval
-    times = _given_times(frame_times)
     if times.size < frames:
         raise UndertowError(
             f"There are {times.size} frame times, but Suite2p has {frames} frames; give one for each frame (of several planes: "
