@@ -45,7 +45,7 @@ class _Plane:
         if not (self.folder / name).is_file():
             raise UndertowError(f"'{self.folder}' has no {name}; {remedy}.")
         stored = restricted_pickle.load(self.folder / name)
-        if stored.ndim != 2 or len(stored) != len(self.regions):  # noqa: PLR2004 - (region, frame)
+        if stored.ndim != 2 or len(stored) != len(self.regions):
             raise UndertowError(
                 f"'{self.folder}' has {len(self.regions)} regions in stat.npy, but {name} has the shape {stored.shape}; run "
                 "Suite2p again."
@@ -187,7 +187,7 @@ def _given_times(frame_times: Any, folder: Path) -> np.ndarray:
             f"{where} holds something else than the seconds at which frames begin ({error}); give one number a frame."
         ) from error
     times = times.reshape(-1)
-    if times.size < 2 or not np.isfinite(times).all() or not (np.diff(times) > 0).all():  # noqa: PLR2004 - an interval
+    if times.size < 2 or not np.isfinite(times).all() or not (np.diff(times) > 0).all():
         raise UndertowError(
             f"The {times.size} frame times of {where} do not rise from frame to frame; give the seconds at which each begins."
         )
@@ -202,8 +202,12 @@ def _read_times(path: Path, folder: Path) -> np.ndarray:
         )
     if path.suffix.lower() == ".npy":
         return restricted_pickle.load(path)
-    first, *rest = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", header=None)[0].tolist()
-    return np.asarray([*([first] if _is_number(first) else []), *rest], np.float64)  # the first line may be a heading
+    first, *rest = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", header=None)[
+        0
+    ].tolist()
+    return np.asarray(
+        [*([first] if _is_number(first) else []), *rest], np.float64
+    )  # the first line may be a heading
 
 
 def _is_number(text: Any) -> bool:
