@@ -171,6 +171,7 @@ def search(
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
     settings: Settings = (),
     how: HowToSearch = AS_PUBLISHED,
+    begin: HowToBegin = FROM_CHANCE,
     cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
@@ -179,7 +180,7 @@ def search(
     Example: undertow search lfads trials.nc --out runs/auto --members 20 --space lfads.dropout_rate=0:0.4
 
     Args:
-        model: lfads.
+        model: lfads, ndt or autoencoder. May be left out with --from: every member begins with that run's weights.
         sources: Trials, or any sources that convert takes, each a session of its own.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.
@@ -187,7 +188,7 @@ def search(
     """
     from undertow.experiments.commands.fits import run_search
 
-    show_scores(run_search(model, sources, out, recipe, settings, how, cut, common), out)
+    show_scores(run_search(model, sources, out, recipe, settings, how, begin, cut, common), out)
 
 
 def dimensions(
@@ -283,6 +284,7 @@ def evaluate(
     /,
     *,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
     """The scores of a run, on its own trials or on others, beside the yardstick.
@@ -291,12 +293,12 @@ def evaluate(
 
     Args:
         run: The folder of a finished run.
-        source: Other trials to score; the run's own if not given.
+        source: Other trials to score, or any source that convert takes; the run's own if not given.
         as_json: Print JSON.
     """
     from undertow.experiments.commands.runs import run_evaluate
 
-    scores = run_evaluate(run, source, common)
+    scores = run_evaluate(run, source, cut, common)
     say(json.dumps(scores, indent=1)) if as_json else show_scores(scores, run)
 
 

@@ -43,12 +43,14 @@ def run_search(
     name: str | None,
     settings: tuple[str, ...],
     how: How,
+    begin: Begin,
     cut: Cut,
     common: Common,
 ) -> dict[str, Any]:
     """Search, infer, score and report; the scores."""
     cache.switch_on()
-    document = document_of(model, name, settings, common)
+    model, sources, beginning = _begun(model, sources, begin)
+    document = document_of(model, name, settings, common, beginning)
     section = {**document.get("search", {})}
     asked = {option: getattr(how, option) for option in ("algorithm", "members", "generations", "ensemble")}
     section |= {option: value for option, value in asked.items() if value is not None}

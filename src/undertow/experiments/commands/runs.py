@@ -22,7 +22,7 @@ def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut,
     """Write the estimate of trials; a sentence about it."""
     cache.switch_on()
     fitted = open_run(run)
-    several = load_each(source, lazy=True) if source.suffix == ".nc" else read_each([source], cut)
+    several = read_each([source], cut, lazy=True)
     trials = several if len(several) > 1 else next(iter(several.values()))
     if len(several) > 1 and isinstance(fitted, Fitted):
         raise UndertowError(
@@ -35,11 +35,11 @@ def run_infer(run: Path, source: Path, out: Path, samples: int | None, cut: Cut,
     return f"Wrote {', '.join(first.data_vars)} of {count} trials to {out}."
 
 
-def run_evaluate(run: Path, source: Path | None, common: Common) -> dict[str, Any]:
+def run_evaluate(run: Path, source: Path | None, cut: Cut, common: Common) -> dict[str, Any]:
     """The scores of a run on its own trials or on others."""
     cache.switch_on()
     fitted = open_run(run)
-    trials = pipeline.trials_of(fitted) if source is None else load_each(source)
+    trials = pipeline.trials_of(fitted) if source is None else read_each([source], cut)
     return pipeline.evaluate(fitted, trials, listener=Listener(is_quiet=common.quiet))
 
 

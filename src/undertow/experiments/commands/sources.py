@@ -13,9 +13,14 @@ from undertow.data.windows import chop
 from undertow.experiments.commands.asked import Common, Cut
 
 
-def read_each(sources: Sequence[Path], cut: Cut) -> dict[str, xr.Dataset]:
-    """Trials of all sessions in several sources by name, as they are, chopped into windows if asked."""
-    return {name: _chopped(trials, cut) for name, trials in load_each(sources, **_options(cut)).items()}
+def read_each(sources: Sequence[Path], cut: Cut, *, lazy: bool = False) -> dict[str, xr.Dataset]:
+    """Trials of all sessions in several sources by name, as they are, chopped into windows if asked.
+
+    `lazy` leaves files of trials on disk until their numbers are needed.
+    """
+    are_stored = all(source.suffix.lower() == ".nc" for source in sources)
+    options = {**_options(cut), **({"lazy": True} if lazy and are_stored else {})}
+    return {name: _chopped(trials, cut) for name, trials in load_each(sources, **options).items()}
 
 
 def assigned_sessions(sources: Sequence[Path], cut: Cut, common: Common) -> dict[str, xr.Dataset]:
