@@ -53,7 +53,7 @@ def test_stored_trials_are_opened(tmp_path):
     xr.testing.assert_identical(load(tmp_path / "a.nc"), before)
     with load(tmp_path / "a.nc", lazy=True) as lazy:
         xr.testing.assert_identical(lazy.load(), before)
-    with pytest.raises(UndertowError, match="takes no option 'bin_width'"):
+    with pytest.raises(UndertowError, match="in bins already, so 'bin_width' can't be applied"):
         load(tmp_path / "a.nc", bin_width=0.1)
 
 

@@ -36,7 +36,7 @@ def read_in_of(
     width: int, centre: Float[Array, " neuron"], *, fan_in: int, key: Key[Array, ""]
 ) -> ReadIn | None:
     """A read-in of so many features; None for a width of 0, where encoders read the neurons themselves."""
-    return ReadIn(jnp.asarray(centre), width, fan_in=fan_in, key=key) if width else None
+    return ReadIn(centre, width, fan_in=fan_in, key=key) if width else None
 
 
 def features_of(read_in: ReadIn | None, counts: Float[Array, "time neuron"]) -> Float[Array, "time feature"]:

@@ -210,6 +210,11 @@ def _holds_suite2p(path: Path) -> bool:
 
 def _check_options(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
+        if name not in known and kind == _STORED.name:
+            raise UndertowError(
+                f"Stored trials are in bins already, so '{name}' can't be applied to them; leave it out, or convert the "
+                "recording again."
+            )
         if name not in known:
             raise UndertowError(
                 f"A source of the kind '{kind}' takes no option '{name}'; {closest(name, known)}"

@@ -164,7 +164,7 @@ class AutoencoderModel(Model):
         unbounded = float("inf")
         self.config = config
         self.read_in = read_in_of(
-            config.read_in, data.mean, fan_in=data.fan_in, key=jax.random.fold_in(key, 5)
+            config.read_in, jnp.asarray(data.mean), fan_in=data.fan_in, key=jax.random.fold_in(key, 5)
         )
         features = config.read_in or data.neurons
         self.missing = RULES[config.missing](jnp.asarray(data.mean), features, key=jax.random.fold_in(key, 4))

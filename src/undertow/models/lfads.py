@@ -210,7 +210,7 @@ class LFADSModel(Model):
         )
         encoder_inputs = features + self.missing.channels + known_to_encoders
         centre = jnp.log1p(data.mean) if config.log_counts else data.mean
-        self.read_in = read_in_of(config.read_in, centre, fan_in=data.fan_in, key=keys[0])
+        self.read_in = read_in_of(config.read_in, jnp.asarray(centre), fan_in=data.fan_in, key=keys[0])
         shared = {
             "is_causal": config.causal,
             "limit": config.state_limit,

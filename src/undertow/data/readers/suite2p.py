@@ -99,6 +99,10 @@ def read(
     interval = 1 / _frame_rate(planes[0], frame_times)
     values = [_values(plane, events, 1 / interval, decay_time) for plane in planes]
     frames = min(len(part) for part in values)
+    if frames < 2:
+        raise UndertowError(
+            f"'{path}' holds {frames} frame(s), but a recording has at least two; run Suite2p again."
+        )
     times = _frame_times(frame_times, frames, interval)
     interval = float(np.median(np.diff(times)))
     units = pd.concat([_units(plane, planes, interval) for plane in planes])
@@ -141,33 +145,55 @@ def _session(path: Path) -> str:
 
 def _plane(folder: Path, *, cells: bool) -> _Plane:
     regions = restricted_pickle.load(folder / "stat.npy").reshape(-1)
-    if not all(isinstance(region, dict) and "med" in region for region in regions):
+    if not all(isinstance(region, dict) and _is_place(region.get("med")) for region in regions):
         raise UndertowError(f"Regions in '{folder / 'stat.npy'}' have no median 'med'; run Suite2p again.")
     kept = np.arange(len(regions))
     if cells:
-        judged = restricted_pickle.load(folder / "iscell.npy").reshape(-1, 2)
-        if len(judged) != len(regions):
+        if not (folder / "iscell.npy").is_file():
             raise UndertowError(
-                f"'{folder}' has {len(regions)} regions in stat.npy, but {len(judged)} in iscell.npy; run Suite2p again."
+                f"'{folder}' has no iscell.npy, which says what is a cell; run Suite2p's classifier, or give cells=False."
             )
-        kept = np.flatnonzero(judged[:, 0] > 0)
+        judged = restricted_pickle.load(folder / "iscell.npy")
+        if judged.shape[:1] != regions.shape:
+            raise UndertowError(
+                f"'{folder}' has {len(regions)} regions in stat.npy, but iscell.npy has the shape {judged.shape}; run Suite2p "
+                "again."
+            )
+        kept = np.flatnonzero(judged.reshape(len(judged), -1)[:, 0] > 0)
     number = _PLANE.search(folder.resolve().name)
     return _Plane(folder, int(number[1]) if number else 0, _ops(folder), regions, kept)
+
+
+def _is_place(median: Any) -> bool:
+    """Whether a region's median is a line and a column."""
+    return (
+        median is not None
+        and np.shape(median) == (2,)
+        and bool(np.isfinite(np.asarray(median, np.float64)).all())
+    )
 
 
 def _ops(folder: Path) -> dict[str, Any]:
     ops = restricted_pickle.load(folder / "ops.npy")
     ops = ops.item() if ops.shape == () else ops
-    if not isinstance(ops, dict) or not float(ops.get("Ly", 0)) > 0:
+    if not isinstance(ops, dict) or not _number(ops, "Ly") > 0:
         raise UndertowError(
             f"'{folder / 'ops.npy'}' does not say the frame's height 'Ly'; run Suite2p again."
         )
     return ops
 
 
+def _number(ops: dict[str, Any], name: str) -> float:
+    """A number of Suite2p's options; 0 where it is not there or is none."""
+    try:
+        return float(ops.get(name, 0) or 0)
+    except (TypeError, ValueError):
+        return 0.0
+
+
 def _frame_rate(plane: _Plane, frame_times: np.ndarray | None) -> float:
     """Frames (of planes: volumes) a second."""
-    rate = float(plane.ops.get("fs", 0) or 0)
+    rate = _number(plane.ops, "fs")
     if not 0 < rate < np.inf and frame_times is None:
         raise UndertowError(
             f"'{plane.folder / 'ops.npy'}' has no frame rate 'fs' and no frame_times were given; give the seconds at which each "
@@ -238,7 +264,7 @@ def _values(plane: _Plane, events: str, frame_rate: float, decay_time: float | N
         values = plane.array("F.npy", "run Suite2p again, or give events='stored'").astype(np.float64)
         if (plane.folder / "Fneu.npy").is_file():
             values = values - _NEUROPIL * plane.array("Fneu.npy", "")
-        decay = float(plane.ops.get("tau", 0) or 0) if decay_time is None else decay_time
+        decay = _number(plane.ops, "tau") if decay_time is None else decay_time
         values = deconvolve(values, frame_rate=frame_rate, decay_time=decay or None).events.astype(np.float32)
     bad = np.asarray(plane.ops.get("badframes", ()), bool).reshape(-1)
     if bad.size == len(values):
@@ -248,7 +274,7 @@ def _values(plane: _Plane, events: str, frame_rate: float, decay_time: float | N
 
 def _units(plane: _Plane, planes: list[_Plane], interval: float) -> pd.DataFrame:
     """One row a kept region: its plane, its place, and when in the volume it is sampled."""
-    number = max(int(plane.ops.get("nplanes", 1) or 1), len(planes))
+    number = max(int(_number(plane.ops, "nplanes")), len(planes))
     places = np.array([plane.regions[region]["med"] for region in plane.kept], np.float64).reshape(-1, 2)
     offsets = imaging.line_offsets(
         places[:, 0],

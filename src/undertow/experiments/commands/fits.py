@@ -107,7 +107,7 @@ def run_import(
     """Take over a checkpoint of lfads-torch; with trials also infer, score and report, and then the scores."""
     cache.switch_on()
     listener = Listener(is_quiet=common.quiet)
-    given = None if source is None else announced(source, cut, common, listener)
+    given = None if source is None else announced([source], cut, common, listener)
     seed = () if common.seed is None else (f"seed={common.seed}",)
     fitted, trials = imported(
         checkpoint,
