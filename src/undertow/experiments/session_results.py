@@ -37,7 +37,9 @@ def complete(fitted: FittedSessions, several: dict[str, xr.Dataset], *, listener
     scores = together(by_session)
     scoring.write_scores(fitted.folder, scores)
     provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
-    facts = {"pages": pages, "sizes": {name: dict(one.sizes) for name, one in several.items()}}
+    sizes = {name: dict(one.sizes) for name, one in several.items()}
+    is_evolved = fitted.outcome.get("search", {}).get("algorithm") == "population"
+    facts = {"pages": pages, "sizes": sizes, "is_evolved": is_evolved}
     path = fitted.folder / "report.html"
     sessions_page.write(
         path,
