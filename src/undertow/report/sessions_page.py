@@ -78,14 +78,17 @@ def _paragraph(scores: Mapping, facts: Mapping) -> str:
     values, name = list(told.values.values()), told.name
     name = name if name.startswith("R²") else name[0].lower() + name[1:]
     mean = score_words.written(sum(values) / len(values))
-    low, high = (score_words.written(pick(values)) for pick in (min, max))
+    low, high = (
+        f"{score_words.written(told.values[session])} in {session}"
+        for session in (pick(told.values, key=told.values.get) for pick in (min, max))
+    )
     known = [value for value in told.others.values() if value is not None]
     against = (
         f", against {score_words.written(sum(known) / len(known))} for Gaussian smoothing with Poisson regression"
         if known
         else ""
     )
-    return f"{opening} Mean {name} on {told.where}: {mean} (from {low} to {high} over sessions){against}."
+    return f"{opening} Mean {name} on {told.where}: {mean} (from {low} to {high}){against}."
 
 
 def _sessions(scores: Mapping, facts: Mapping) -> Section:

@@ -135,6 +135,11 @@ def _begun(model: str, sources: Sequence[Path], begin: Begin) -> tuple[str, Sequ
     known = open_run(begin.run).recipe
     if model not in recipe.EVERY_MODEL:  # left out: the run says which
         model, sources = known.model.section, [Path(model), *sources]
+    if model != known.model.section:
+        raise UndertowError(
+            f"The run in '{begin.run}' is of the model '{known.model.section}', not '{model}'; its weights can begin a fit of "
+            "the same model alone, so leave the model out."
+        )
     parts = tuple(part.strip() for part in (begin.train or "").split(",") if part.strip())
     start = {"run": str(begin.run), "train": parts, "new_session": begin.new_session}
     return model, sources, {**known._replace(search=None).document(), "start": start}
