@@ -143,8 +143,9 @@ def draw(table: dict, picture: Path) -> None:
         axis.set_xticks(KEEP, [str(keep) for keep in KEEP])
         axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
+    *ours, published = zip(*axes[0].get_legend_handles_labels(), strict=True)
     figure.legend(
-        *axes[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3
+        *zip(published, *ours, strict=True), frameon=False, fontsize=8, loc="outside lower center", ncols=3
     )
     figure.savefig(picture, dpi=150)
 
