@@ -8,6 +8,7 @@ from scipy.stats import gaussian_kde
 
 from undertow.evaluation.generation import (
     compare,
+    copied,
     correlations,
     count_density,
     spike_count_kl,
@@ -164,6 +165,18 @@ def test_ends_of_short_trials_do_not_count(real):
     scores = compare(recorded(1), short, bin_width=WIDTH)
     assert all(np.isfinite(score.value) for score in scores.values())
     assert scores["rate_mean_rmse"].ratio < 2
+
+
+def test_copies_of_training_trials_are_found(real):
+    held_out = recorded(5)
+    honest = copied(recorded(6), held_out, real, bin_width=WIDTH)
+    assert 0.8 < honest.ratio < 1.25 and honest.copied < 0.1
+    noisy = np.where(np.random.default_rng(0).random(real.shape) < 0.1, 0, real)
+    assert copied(noisy, held_out, real, bin_width=WIDTH).ratio < 0.8
+    assert copied(real, held_out, real, bin_width=WIDTH).copied == 1
+    short = real.copy()
+    short[::2, 50:] = np.nan
+    assert len(copied(short, held_out, real, bin_width=WIDTH).generated) == 120
 
 
 def test_the_seed_decides_the_floor(real):

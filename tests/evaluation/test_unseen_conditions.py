@@ -57,7 +57,7 @@ def test_history_is_what_the_decoder_needs(training):
 
 def test_endpoint_errors_by_hand():
     decoded = np.zeros((3, 6, 2))
-    decoded[0, 3:] = [3, 4]
+    decoded[0, 1:] = [3, 4]
     decoded[1, 1:4], decoded[1, 4:] = [6, 8], np.nan
     decoded[2] = np.nan
     np.testing.assert_allclose(endpoint_errors(decoded, np.zeros((3, 2)), last=3), [5, 10, np.nan])

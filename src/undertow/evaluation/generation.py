@@ -29,8 +29,8 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from undertow.evaluation.sample_distances import mmd_squared, sliced_wasserstein
-from undertow.evaluation.spike_summary import Summary, halves, principal_axes, summary
+from undertow.evaluation.sample_distances import Memorisation, memorisation, mmd_squared, sliced_wasserstein
+from undertow.evaluation.spike_summary import Summary, halves, principal_axes, summary, trial_features
 from undertow.vocabulary import UndertowError
 
 SIGNED = ("mmd_squared",)  # statistics whose mean is 0 for samples of one process
@@ -97,6 +97,23 @@ def _compared(
         name: Comparison(value, floor_of(name, [split[name] for split in splits]))
         for name, value in values.items()
     }
+
+
+def copied(
+    generated: np.ndarray, held_out: np.ndarray, training: np.ndarray, *, bin_width: float
+) -> Memorisation:
+    """Whether generated trials lie nearer to training trials than real trials held out do, in the training trials' components.
+
+    Args:
+        generated: (trial, time, neuron) counts.
+        held_out: (other trial, time, neuron) counts, never trained on.
+        training: (training trial, time, neuron) counts.
+        bin_width: seconds.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        axes = principal_axes(training, bin_width)
+        sets = {"generated trials": generated, "trials held out": held_out, "training trials": training}
+        return memorisation(*(trial_features(counts, bin_width, axes, name) for name, counts in sets.items()))
 
 
 def floor_of(name: str, values: Sequence[float]) -> float:

@@ -73,8 +73,7 @@ def summary(counts: np.ndarray, bin_width: float, axes: np.ndarray, name: str = 
     """
     complete = complete_bins(counts, name)
     filled = counts if complete.all() else np.where(complete[..., None], counts, 0)
-    projected = np.concatenate([filled[part] @ axes.astype(filled.dtype) for part in chunks(counts.shape)])
-    projected = np.where(complete.all(axis=1)[:, None, None], projected.astype(np.float64), np.nan)
+    projected = _projected(filled, complete, axes)
     population = filled.sum(axis=2, dtype=np.float64)
     whole_population = np.where(complete.all(axis=1)[:, None], population, np.nan)
     return Summary(
@@ -134,6 +133,15 @@ def principal_axes(counts: np.ndarray, bin_width: float, components: int = COMPO
     return scale[:, None] * vectors
 
 
+def trial_features(
+    counts: np.ndarray, bin_width: float, axes: np.ndarray, name: str = "trials"
+) -> np.ndarray:
+    """(trial, feature): counts (trial, time, neuron) along `axes` in coarse bins; trials with incomplete bins are left out."""
+    complete = complete_bins(counts, name)
+    whole = complete.all(axis=1)
+    return coarse(_projected(counts[whole], complete[whole], axes), bin_width).reshape(int(whole.sum()), -1)
+
+
 def coarse(values: np.ndarray, bin_width: float, width: float = COARSE) -> np.ndarray:
     """Sums over runs of bins of about `width` seconds, (trial, time, column); what fills no run at the end is left out."""
     run = min(max(1, round(width / bin_width)), values.shape[1])
@@ -155,6 +163,13 @@ def halves(whole: Summary, generator: np.random.Generator) -> tuple[Summary, Sum
     if len(shuffled) % 2:
         return one, _part(whole, shuffled[size : 2 * size], None)
     return one, _part(whole, shuffled[size:], whole.moments - one.moments)
+
+
+def _projected(counts: np.ndarray, complete: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Counts along `axes`, (trial, time, component) float64, NaN for incomplete trials."""
+    columns = [counts[part] @ axes.astype(counts.dtype) for part in chunks(counts.shape)]
+    projected = np.concatenate(columns) if columns else np.zeros((*counts.shape[:2], axes.shape[1]))
+    return np.where(complete.all(axis=1)[:, None, None], projected.astype(np.float64), np.nan)
 
 
 def _part(whole: Summary, chosen: np.ndarray, moments: Moments | None) -> Summary:

@@ -22,9 +22,9 @@ from undertow.evaluation.regression import LinearMap
 from undertow.evaluation.smoothing import smooth
 from undertow.vocabulary import UndertowError
 
-LAGS = (0, 1, 2, 3, 4)  # bins of history
+LAGS = (0, 2, 4, 6, 8)  # bins of history
 ALPHAS = tuple(np.logspace(-4, 6, 11))
-LAST = 3  # bins that tell where the hand ends
+LAST = 5  # bins that tell where the hand ends
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from undertow.data.simulate.reaches import Ranges, Reaches
 
 LEADS = (0.04, 0.12)  # seconds by which latents lead the hand
 RISE = 0.3  # seconds in which the ramp of the plan grows e-fold
-GAIN = 1.0  # of the weights W: how far tanh bends
+GAIN = 0.7  # of the weights W: how far tanh bends
 SPREAD_OF_RATES = 0.4  # of the logarithm of the neurons' mean rates
 SIGNALS = 9
 
@@ -93,7 +93,7 @@ def signals(reaches: Reaches, ranges: Ranges, time: np.ndarray) -> np.ndarray:
     ]
     return np.concatenate(
         [
-            reaches.position(time) / (0.6 * reach),
+            reaches.position(time) / (0.45 * reach),
             1.5 * reaches.velocity(time) / speed,
             plan * np.concatenate(planned, axis=1)[:, None],
         ],
