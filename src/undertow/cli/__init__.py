@@ -54,7 +54,8 @@ def simulate(
     Example: undertow simulate chaotic-rnn rnn.nc --set g=2.5 pulses=true conditions=100
 
     Args:
-        system: lorenz, imaging, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
+        system: lorenz, reaching, imaging, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop
+            or linear.
         out: The trials file to write.
         settings: Settings of the system, name=value.
     """
