@@ -121,7 +121,7 @@ def draw(table: dict, picture: Path) -> None:
     from matplotlib.figure import Figure
 
     colours = {"sae": "#888888", "lfads": "#1f6feb", "mean": "#0a9396", "dropped": "#d1495b"}
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4.0), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)
     for way, colour in colours.items():
         keeps = sorted(keep for of, keep in table if of == way)
@@ -143,7 +143,10 @@ def draw(table: dict, picture: Path) -> None:
         axis.set_xticks(KEEP, [str(keep) for keep in KEEP])
         axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    *ours, published = zip(*axes[0].get_legend_handles_labels(), strict=True)
+    figure.legend(
+        *zip(published, *ours, strict=True), frameon=False, fontsize=8, loc="outside lower center", ncols=3
+    )
     figure.savefig(picture, dpi=150)
 
 

@@ -362,3 +362,44 @@ def test_a_short_run_whose_solver_gives_no_value_names_the_option_to_change(tmp_
     )
     with pytest.raises(ut.UndertowError, match=r"no step was finite.*raise it or autoencoder\.tolerance"):
         ut.fit(model, trials, out=tmp_path / "run", training=ut.Training(epochs=1))
+
+
+def begun(refused, tmp_path, run, *more):
+    """What a fit says that begins with a run."""
+    return refused(*more, "--from", run, "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize("command", ["fit", "search"])
+def test_a_run_of_another_model_to_begin_with(refused, tmp_path, fitted, command):
+    message = begun(refused, tmp_path, fitted[0], command, "autoencoder", fitted[1])
+    assert "is of the model 'tiny', not 'autoencoder'" in message
+
+
+def test_what_is_no_run_to_begin_with(refused, tmp_path, fitted):
+    assert "is a file and no run" in begun(refused, tmp_path, fitted[1], "fit", fitted[1])
+    assert "holds no run; give the folder" in begun(refused, tmp_path, tmp_path, "fit", fitted[1])
+    assert "name its folder with --from RUN" in refused(
+        "search", "tiny", fitted[1], "--new-session", "--out", tmp_path / "run"
+    )
+
+
+def test_a_part_that_does_not_exist(refused, tmp_path, fitted):
+    assert "no part 'readuot' to train" in begun(
+        refused, tmp_path, fitted[0], "fit", fitted[1], "--train", "readuot"
+    )
+
+
+def test_the_folder_of_a_run_is_no_recording(refused, fitted):
+    assert "is the folder of a run and no recording; undertow.open('" in refused("describe", fitted[0])
+
+
+def test_stored_trials_are_not_cut_again(refused, tmp_path, fitted):
+    message = refused("infer", *fitted, "--out", tmp_path / "estimate.nc", "--bin-width", "0.1")
+    assert "in bins already, so 'bin_width' can't be applied" in message
+
+
+@pytest.mark.parametrize("keep", [0, 5])
+def test_more_neurons_than_there_are_or_none_to_keep(refused, tmp_path, fitted, keep):
+    assert f"{keep} of 4 neurons can't be kept" in refused(
+        "subsample", fitted[1], tmp_path / "sparse.nc", "--keep", keep
+    )

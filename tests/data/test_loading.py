@@ -41,13 +41,19 @@ def test_a_phy_folder_without_events_is_one_trial(phy_folder):
     assert "1 of 2 units were kept" in cut_trials.attrs["notes"]
 
 
+def test_the_folder_of_a_run_is_no_recording(tmp_path):
+    (tmp_path / "recipe.toml").write_text('model = "lfads"')
+    with pytest.raises(UndertowError, match=r"folder of a run and no recording; undertow.open\('"):
+        load(tmp_path)
+
+
 def test_stored_trials_are_opened(tmp_path):
     before = trials(RNG.poisson(1, (3, 4, 2)).astype(float), bin_width=0.1)
     save(before, tmp_path / "a.nc")
     xr.testing.assert_identical(load(tmp_path / "a.nc"), before)
     with load(tmp_path / "a.nc", lazy=True) as lazy:
         xr.testing.assert_identical(lazy.load(), before)
-    with pytest.raises(UndertowError, match="takes no option 'bin_width'"):
+    with pytest.raises(UndertowError, match="in bins already, so 'bin_width' can't be applied"):
         load(tmp_path / "a.nc", bin_width=0.1)
 
 

@@ -102,6 +102,9 @@ def test_frame_times_of_the_session(session):
     (session / "frames.csv").write_text("time\n" + "\n".join(map(str, times)))
     again = suite2p.read(session, frame_times=str(session / "frames.csv"))
     np.testing.assert_allclose(again.events.frame_times, times[:FRAMES])
+    (session / "plain.csv").write_text("\n".join(map(str, times)))
+    no_heading = suite2p.read(session, frame_times="plain.csv")
+    np.testing.assert_allclose(no_heading.events.frame_times, times[:FRAMES], err_msg="beside the recording")
 
 
 def test_bad_frames_are_not_observed(tmp_path):
@@ -124,12 +127,33 @@ def saved(folder, name, values):
         (lambda f: without(f, "F.npy"), {"events": "deconvolve"}, "no F.npy"),
         (lambda f: without(f, "ops.npy"), {}, "ops.npy"),
         (lambda f: saved(f, "iscell.npy", np.zeros((4, 2))), {}, "None of the 4 regions"),
-        (lambda f: saved(f, "iscell.npy", np.ones((3, 2))), {}, "4 regions in stat.npy, but 3"),
+        (
+            lambda f: saved(f, "iscell.npy", np.ones((3, 2))),
+            {},
+            r"4 regions in stat.npy, but iscell.npy has the shape \(3, 2\)",
+        ),
         (lambda f: saved(f, "ops.npy", {"Ly": LINES}), {}, "no frame rate 'fs' and no frame_times"),
         (lambda f: saved(f, "ops.npy", {"fs": RATE}), {}, "height 'Ly'"),
         (lambda f: saved(f, "stat.npy", np.array([{}], object)), {}, "no median 'med'"),
         (lambda f: saved(f, "spks.npy", np.full((4, FRAMES), -1.0)), {}, "negative"),
+        (lambda f: saved(f, "ops.npy", {"Ly": LINES, "fs": 0}), {}, "no frame rate 'fs'"),
+        (
+            lambda f: saved(f, "spks.npy", np.ones((3, FRAMES))),
+            {},
+            r"4 regions in stat.npy, but spks.npy has the shape \(3, 400\)",
+        ),
+        (lambda f: without(f, "iscell.npy"), {}, "no iscell.npy, which says what is a cell"),
+        (lambda f: saved(f, "ops.npy", {"Ly": "tall", "fs": RATE}), {}, "height 'Ly'"),
+        (lambda f: saved(f, "ops.npy", {"Ly": LINES, "fs": "fast"}), {}, "no frame rate 'fs'"),
+        (lambda f: saved(f, "stat.npy", np.array([{"med": None}] * 4, object)), {}, "no median 'med'"),
+        (lambda f: saved(f, "spks.npy", np.ones((4, 1))), {}, "at least two"),
         (lambda f: None, {"frame_times": [0.0, 0.1]}, "2 frame times, but Suite2p has 400"),
+        (lambda f: None, {"frame_times": np.zeros(FRAMES)}, "do not rise"),
+        (
+            lambda f: (f / "a.csv").write_text("time\n1\nlate\n"),
+            {"frame_times": "a.csv"},
+            "one number a frame",
+        ),
         (lambda f: None, {"frame_times": "nowhere.csv"}, "no file 'nowhere.csv'"),
         (lambda f: None, {"events": "stord"}, "did you mean 'stored'"),
     ],

@@ -15,6 +15,7 @@ from undertow.models.base import Range
 from undertow.models.lfads import LFADS
 from undertow.search.settings import Search
 from undertow.training import journal
+from undertow.training.opening import named_leaves
 from undertow.vocabulary import UndertowError
 
 SMALL = Search(members=5, epochs=2, generations=3, cool_down=2, at_once=1)
@@ -259,3 +260,25 @@ def test_speed_is_measured_once(searched, trials, recipe, tmp_path):
     assert fitted.recipe.search.at_once == stored["at_once"]
     again = ut.search(recipe._replace(search=measured), trials, out=tmp_path / "run", quiet=True)
     assert same_bits(again.model, fitted.model)
+
+
+def test_every_member_begins_with_a_runs_weights(fitted, trials, recipe, tmp_path):
+    still = recipe._replace(
+        start=ut.Start(run=str(fitted.folder)), optimiser=ut.Optimiser(learning_rate=1e-9, weight_decay=0.0)
+    )
+    few = still._replace(search=Search(members=3, epochs=1, generations=1, cool_down=0, at_once=1))
+    found = ut.search(few, trials, out=tmp_path / "on", quiet=True)
+    leaves, began = named_leaves(found.model), named_leaves(fitted.model)
+    assert all(np.allclose(leaf, began[name], atol=1e-4) for name, leaf in leaves.items())
+
+
+def test_members_of_another_shape_than_the_runs_are_refused_before_anything_is_written(
+    fitted, trials, recipe, tmp_path
+):
+    space = {"tiny.width": (2, 3)}
+    asked = recipe._replace(
+        start=ut.Start(run=str(fitted.folder)), search=SMALL.model_copy(update={"space": space})
+    )
+    with pytest.raises(UndertowError, match="don't fit this model"):
+        ut.search(asked, trials, out=tmp_path / "other", quiet=True)
+    assert not (tmp_path / "other").exists()

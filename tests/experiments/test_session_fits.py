@@ -194,3 +194,29 @@ def test_sessions_are_searched_like_one(several, recipe, tmp_path):
     assert found.outcome["search"]["members"] == 2
     assert found.model.bias.shape == (10, 1)
     assert np.isfinite(found.infer(several["tuesday"], samples=1).rates).any()
+
+
+def test_trials_that_lack_neurons_of_the_run_go_on_from_it_to_the_end(fitted, several, choices, tmp_path):
+    """The others count as not observed: they have rates, and no score."""
+    fewer = several["monday"].isel(neuron=[3, 0])
+    recipe = fitted.recipe._replace(start=ut.Start(run=str(fitted.folder)))
+    scores = pipeline.run(recipe, fewer, tmp_path / "fewer", source=None, listener=QUIET)
+    assert (tmp_path / "fewer" / "report.html").exists()
+    assert np.isfinite(scores["splits"]["valid"]["model"]["bits_per_spike"])
+    estimate = ut.open_estimate(tmp_path / "fewer" / "estimate.nc")
+    assert estimate.sizes["neuron"] == several["monday"].sizes["neuron"]
+    assert np.isfinite(estimate.rates).any(("trial", "time")).all()
+
+
+def test_a_session_that_the_run_does_not_hold_is_told_how_to_join(fitted, several, choices):
+    recipe = fitted.recipe._replace(start=ut.Start(run=str(fitted.folder)))
+    with pytest.raises(
+        UndertowError, match="monday, tuesday, but these trials are of 'friday'; add --new-session"
+    ):
+        material(recipe, several["monday"].assign_attrs(session="friday"))
+
+
+def test_a_run_of_one_session_is_not_scored_on_several(several, choices, tmp_path):
+    one = ut.fit(choices, several["monday"], out=tmp_path / "one", quiet=True)
+    with pytest.raises(UndertowError, match=r"These are 2 sessions \(monday, tuesday\)"):
+        pipeline.evaluate(one, several, listener=QUIET)

@@ -36,7 +36,7 @@ def demo(*, out: Path = Path("runs/demo"), common: Shared = EVERY) -> None:
 
     Example: undertow demo
     """
-    from undertow.experiments.commands import run_demo
+    from undertow.experiments.commands.simulations import run_demo
 
     show_scores(run_demo(out, common), out)
 
@@ -54,11 +54,12 @@ def simulate(
     Example: undertow simulate chaotic-rnn rnn.nc --set g=2.5 pulses=true conditions=100
 
     Args:
-        system: lorenz, imaging, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop or linear.
+        system: lorenz, reaching, imaging, chaotic-rnn, arneodo, rossler, lorenz63, halvorsen, limit-cycle, ring, flip-flop
+            or linear.
         out: The trials file to write.
         settings: Settings of the system, name=value.
     """
-    from undertow.experiments.commands import run_simulate
+    from undertow.experiments.commands.simulations import run_simulate
 
     say(run_simulate(system, out, settings, common))
 
@@ -79,7 +80,7 @@ def convert(
         source: The file or folder to read.
         out: Further sources, each a session of its own, and last the trials file to write.
     """
-    from undertow.experiments.commands import run_convert
+    from undertow.experiments.commands.recordings import run_convert
 
     if not out:
         complain(f"Where shall the trials of '{source}' go? undertow convert {source} OUT.nc")
@@ -110,7 +111,7 @@ def subsample(
         block: Bins of a block.
         splits: Whose trials are thinned out; the others stay as they are.
     """
-    from undertow.experiments.commands import run_subsample
+    from undertow.experiments.commands.recordings import run_subsample
 
     say(run_subsample(source, out, keep, pattern, block, splits, common))
 
@@ -129,7 +130,7 @@ def describe(
     Args:
         source: Trials, or any source that convert takes.
     """
-    from undertow.experiments.commands import run_describe
+    from undertow.experiments.commands.recordings import run_describe
 
     say(run_describe(source, cut))
 
@@ -157,7 +158,7 @@ def fit(
         recipe: A recipe's name or TOML file; what is not in it takes its default.
         settings: Settings, section.key=value.
     """
-    from undertow.experiments.commands import run_fit
+    from undertow.experiments.commands.fits import run_fit
 
     show_scores(run_fit(model, sources, out, recipe, settings, begin, cut, common), out)
 
@@ -171,6 +172,7 @@ def search(
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None,
     settings: Settings = (),
     how: HowToSearch = AS_PUBLISHED,
+    begin: HowToBegin = FROM_CHANCE,
     cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
@@ -179,15 +181,15 @@ def search(
     Example: undertow search lfads trials.nc --out runs/auto --members 20 --space lfads.dropout_rate=0:0.4
 
     Args:
-        model: lfads.
+        model: lfads, ndt or autoencoder. May be left out with --from: every member begins with that run's weights.
         sources: Trials, or any sources that convert takes, each a session of its own.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.
         settings: Settings, section.key=value; a number that is set here does not move.
     """
-    from undertow.experiments.commands import run_search
+    from undertow.experiments.commands.fits import run_search
 
-    show_scores(run_search(model, sources, out, recipe, settings, how, cut, common), out)
+    show_scores(run_search(model, sources, out, recipe, settings, how, begin, cut, common), out)
 
 
 def dimensions(
@@ -216,7 +218,7 @@ def dimensions(
         recipe: A recipe's name or TOML file; what is not in it takes its default.
         settings: Settings, section.key=value.
     """
-    from undertow.experiments.commands import run_dimensions
+    from undertow.experiments.commands.fits import run_dimensions
 
     say(run_dimensions(source, out, sizes, seeds, model, recipe, settings, cut, common))
 
@@ -243,7 +245,7 @@ def import_lfads_torch(
         session: Which session of a checkpoint of several, from 0, in the order of their files' names.
         settings: Settings in place of what the checkpoint says, e.g. lfads.lag=1.
     """
-    from undertow.experiments.commands import run_import
+    from undertow.experiments.commands.fits import run_import
 
     scores = run_import(checkpoint, source, out, session, settings, cut, common)
     if scores is not None:
@@ -272,7 +274,7 @@ def infer(
         out: The estimate file to write.
         samples: Posterior samples to average.
     """
-    from undertow.experiments.commands import run_infer
+    from undertow.experiments.commands.runs import run_infer
 
     say(run_infer(run, source, out, samples, cut, common))
 
@@ -283,6 +285,7 @@ def evaluate(
     /,
     *,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    cut: HowToCut = UNCUT,
     common: Shared = EVERY,
 ) -> None:
     """The scores of a run, on its own trials or on others, beside the yardstick.
@@ -291,12 +294,12 @@ def evaluate(
 
     Args:
         run: The folder of a finished run.
-        source: Other trials to score; the run's own if not given.
+        source: Other trials to score, or any source that convert takes; the run's own if not given.
         as_json: Print JSON.
     """
-    from undertow.experiments.commands import run_evaluate
+    from undertow.experiments.commands.runs import run_evaluate
 
-    scores = run_evaluate(run, source, common)
+    scores = run_evaluate(run, source, cut, common)
     say(json.dumps(scores, indent=1)) if as_json else show_scores(scores, run)
 
 
@@ -315,7 +318,7 @@ def report(
         run: The folder of a finished run.
         trials: Where its trials are now, if they moved.
     """
-    from undertow.experiments.commands import run_report
+    from undertow.experiments.commands.runs import run_report
 
     show_scores(run_report(run, trials, common), run)
 
@@ -349,7 +352,7 @@ def stream(
         out: Store what was streamed as an estimate.
         session: Which session of the run, where it holds several.
     """
-    from undertow.experiments.commands import run_stream
+    from undertow.experiments.commands.runs import run_stream
 
     say(run_stream(run, replay, trials, window, delay, out, session, common, decodes=decode, waits=wait))
 
@@ -375,7 +378,7 @@ def analyze(
         starts: States along the trajectories from which fixed points are looked for.
         session: Which session of the run, where it holds several.
     """
-    from undertow.experiments.commands import run_analyze
+    from undertow.experiments.commands.runs import run_analyze
 
     say(run_analyze(run, trials, inputs, starts, session, common))
 
@@ -397,7 +400,7 @@ def export(
         onnx: The file to write; the script beside it has the same name and ends in .py.
         session: Which session of the run, where it holds several.
     """
-    from undertow.experiments.commands import run_export
+    from undertow.experiments.commands.runs import run_export
 
     say(run_export(run, onnx, session, common))
 
@@ -407,7 +410,7 @@ def doctor(*, common: Shared = EVERY) -> None:
 
     Example: undertow doctor
     """
-    from undertow.experiments.commands import run_doctor
+    from undertow.experiments.commands.installation import run_doctor
 
     facts = run_doctor(common)
     width = max(len(name) for name in facts)

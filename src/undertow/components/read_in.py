@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from undertow.components.linear import fan_in_normal
+from undertow.components.missing import zero_where_missing
 
 
 class ReadIn(eqx.Module):
@@ -29,3 +30,15 @@ class ReadIn(eqx.Module):
         centred = counts - jnp.broadcast_to(self.centre, counts.shape)
         features = jnp.where(jnp.isfinite(counts), centred, 0.0) @ self.kernel
         return features + jnp.broadcast_to(self.bias, features.shape)
+
+
+def read_in_of(
+    width: int, centre: Float[Array, " neuron"], *, fan_in: int, key: Key[Array, ""]
+) -> ReadIn | None:
+    """A read-in of so many features; None for a width of 0, where encoders read the neurons themselves."""
+    return ReadIn(centre, width, fan_in=fan_in, key=key) if width else None
+
+
+def features_of(read_in: ReadIn | None, counts: Float[Array, "time neuron"]) -> Float[Array, "time feature"]:
+    """What encoders read: the read-in's features, or without one the counts, zero where they were not observed."""
+    return zero_where_missing(counts) if read_in is None else read_in(counts)

@@ -62,6 +62,8 @@ _FILES = (
     _HDF5,
     _STORED,
 )
+_RUN = "recipe.toml"
+"""The first file of a run's folder."""
 _PHY_FILES = ("spike_times.npy", "params.py", "spike_clusters.npy")
 
 
@@ -181,6 +183,11 @@ def _kind_of(path: Path) -> _Kind:
             return _PHY
         if _holds_suite2p(path):
             return _SUITE2P
+        if (path / _RUN).is_file():
+            raise UndertowError(
+                f"'{path}' is the folder of a run and no recording; undertow.open('{path}') opens its model, and its "
+                "provenance.json says where its trials are."
+            )
         raise UndertowError(
             f"The folder '{path}' is none that Phy or Kilosort wrote (it has none of {', '.join(_PHY_FILES)}), nor one of "
             "Suite2p (it has no suite2p/plane0 and no stat.npy); give the path of a file in it."
@@ -203,6 +210,11 @@ def _holds_suite2p(path: Path) -> bool:
 
 def _check_options(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
+        if name not in known and kind == _STORED.name:
+            raise UndertowError(
+                f"Stored trials are in bins already, so '{name}' can't be applied to them; leave it out, or convert the "
+                "recording again."
+            )
         if name not in known:
             raise UndertowError(
                 f"A source of the kind '{kind}' takes no option '{name}'; {closest(name, known)}"

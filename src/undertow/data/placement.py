@@ -155,10 +155,10 @@ def _whole_bins(window: tuple[float, float], bin_width: float) -> int:
 
 def _time_column(rows: pd.DataFrame, name: str) -> np.ndarray:
     if name not in rows.columns:
-        times = [column for column in rows.columns if "time" in str(column)] or list(rows.columns)
+        times = [column for column in rows.columns if pd.api.types.is_numeric_dtype(rows[column].dtype)]
         raise UndertowError(
-            f"The trial table has no column '{name}' (columns of times are {', '.join(map(repr, times))}); "
-            f"{closest(name, times)}"
+            f"The trial table has no column '{name}' (columns of numbers are {', '.join(map(repr, times))}); "
+            f"{closest(name, times)} (another table: --table FILE.csv)."
         )
     if not pd.api.types.is_numeric_dtype(rows[name].dtype):
         raise UndertowError(

@@ -125,7 +125,7 @@ def _check_fractions(fractions: Mapping[str, float]) -> None:
             )
     if sum(fractions.values()) >= 1:
         raise UndertowError(
-            f"The fractions {fractions} leave nothing to train on; make their sum less than 1."
+            f"The fractions {_words(fractions)} leave nothing to train on; make their sum less than 1."
         )
 
 
@@ -191,12 +191,16 @@ def _rounded(number: float) -> int:
     return int(np.floor(number + 0.5))
 
 
+def _words(fractions: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
+
+
 def _check_all_there(names: np.ndarray, fractions: Mapping[str, float]) -> None:
     for name in ("train", "valid") + ("test",) * (fractions["test"] > 0):
         if not (names == name).any():
             raise UndertowError(
-                f"The fractions {fractions} of {names.size} trials leave none in '{name}'; "
-                "choose other fractions or bring more trials."
+                f"The fractions {_words(fractions)} of {names.size} trials leave none in '{name}'; "
+                "choose other fractions, bring more trials, or cut long ones into windows (--chop SECONDS)."
             )
 
 

@@ -66,16 +66,35 @@ def decode(
     Raises:
         UndertowError: shapes that do not match, or fewer complete rows than folds.
     """
-    for rates, behaviour in ((rates_train, behaviour_train), (rates_test, behaviour_test)):
-        _check(rates, behaviour)
-    every_lag = (lags,) if isinstance(lags, (int, np.integer)) else tuple(lags)
-    blocks = _fold_moments(rates_train, behaviour_train, every_lag, folds)
-    alpha = _best_alpha(blocks, alphas)
-    decoder = regression.fit(sum(blocks[1:], start=blocks[0]), alpha)
-    prediction = np.concatenate(
-        [decoder(lagged(rates_test[part], every_lag)) for part in _parts(rates_test, every_lag)]
-    )
+    _check(rates_test, behaviour_test)
+    decoder, alpha = fitted(rates_train, behaviour_train, alphas=alphas, lags=lags, folds=folds)
+    prediction = predicted(decoder, rates_test, lags)
     return Decoding(r2(prediction, behaviour_test), prediction, alpha, decoder)
+
+
+def fitted(
+    rates: np.ndarray,
+    behaviour: np.ndarray,
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    lags: int | Sequence[int] = 0,
+    folds: int = 5,
+) -> tuple[regression.LinearMap, float]:
+    """The decoder, from the rates at all lags to behaviour, and its penalty; arguments and errors as for `decode`."""
+    _check(rates, behaviour)
+    blocks = _fold_moments(rates, behaviour, _every(lags), folds)
+    alpha = _best_alpha(blocks, alphas)
+    return regression.fit(sum(blocks[1:], start=blocks[0]), alpha), alpha
+
+
+def predicted(decoder: regression.LinearMap, rates: np.ndarray, lags: int | Sequence[int] = 0) -> np.ndarray:
+    """Behaviour (trial, time, channel) that a decoder reads from rates (trial, time, neuron); NaN where a lag is not known."""
+    every_lag = _every(lags)
+    return np.concatenate([decoder(lagged(rates[part], every_lag)) for part in _parts(rates, every_lag)])
+
+
+def _every(lags: int | Sequence[int]) -> tuple[int, ...]:
+    return (lags,) if isinstance(lags, (int, np.integer)) else tuple(lags)
 
 
 def lagged(rates: np.ndarray, lags: Sequence[int]) -> np.ndarray:

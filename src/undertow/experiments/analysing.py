@@ -26,6 +26,7 @@ from undertow.experiments.analysis_subject import Subject, is_own, subject_of
 from undertow.experiments.analysis_truth import Truth, truth_beside
 from undertow.experiments.dimension_scores import LEAST_SHARE
 from undertow.experiments.fitted import Fitted
+from undertow.experiments.inference import for_session
 from undertow.experiments.opening_runs import open_session
 from undertow.models.base import LatentDynamics
 from undertow.vocabulary import UndertowError, closest
@@ -141,6 +142,7 @@ def redraw(fitted: Fitted, trials: xr.Dataset) -> Path:
     """
     scores = json.loads((fitted.folder / "scores.json").read_text(encoding="utf-8"))
     estimate = store.open_estimate(fitted.folder / "estimate.nc")
+    trials = for_session(trials, fitted.session)
     return scoring.write_report(fitted, trials, estimate, scoring.reference_for(trials), scores)
 
 

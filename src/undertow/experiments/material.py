@@ -125,7 +125,7 @@ def check_support(observation: str, trials: xr.Dataset, session: str = "") -> No
             raise UndertowError(
                 f"{where}, bin {time}, neuron {trials.neuron.values[neuron]} holds {counts[time, neuron]:g}, but the "
                 f"observation '{observation}' explains {words} only; mend the counts or choose another observation with --set "
-                "MODEL.observation=..."
+                f"MODEL.observation={'zero_inflated_gamma' if 'event_unit' in trials.attrs else '...'}"
             )
 
 

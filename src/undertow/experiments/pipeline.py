@@ -75,6 +75,7 @@ def complete(
     if isinstance(fitted, FittedSessions):
         return session_results.complete(fitted, trials, listener=listener)
     (trials,) = given_sessions(trials).values()
+    trials = for_session(trials, fitted.session)  # a run that went on from another knows that one's neurons
     listener.say(
         f"Inferring {trials.sizes['trial']} trials from {fitted.samples} posterior sample{'s' * (fitted.samples > 1)} each ..."
     )
@@ -92,8 +93,13 @@ def evaluate(
     fitted: Fitted | FittedSessions, trials: xr.Dataset | Sessions, *, listener: Listener
 ) -> dict[str, Any]:
     """The scores of any trials of a run's sessions, beside the yardstick's."""
-    by_session = {}
-    for name, of_session in given_sessions(trials).items():
+    by_session, several = {}, given_sessions(trials)
+    if len(several) > 1 and isinstance(fitted, Fitted):
+        raise UndertowError(
+            f"These are {len(several)} sessions ({', '.join(several)}), but '{fitted.folder}' was fitted to one; give that "
+            "session's trials."
+        )
+    for name, of_session in several.items():
         one = fitted.at(name) if isinstance(fitted, FittedSessions) else fitted
         ordered = for_session(of_session, one.session)
         listener.say(f"Inferring {ordered.sizes['trial']} trials ...")

@@ -89,8 +89,12 @@ def read(folder: Path) -> Stored:
         state = (
             "is not finished; repeat the command that began it"
             if (folder / "recipe.toml").exists()
-            else "holds no run"
+            else "holds no run; give the folder that a fit or a search wrote (its --out)"
         )
+        if folder.is_file():
+            raise UndertowError(
+                f"'{folder}' is a file and no run; give the folder that a fit or a search wrote (its --out)."
+            )
         raise UndertowError(
             f"The folder '{folder}' {state if folder.is_dir() else 'does not exist; check the path'}."
         )

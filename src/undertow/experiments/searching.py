@@ -92,9 +92,9 @@ def search(
     given = given._replace(recipe=recipe, corruption=concealed(recipe, given.sessions))
     setup = _setup(given)
     loop.check(recipe.choices, setup.corruption, setup.data[0], setup.opening)
-    groups_of(
-        setup.search, setup.choices, setup.space, seed=setup.seed
-    )  # finds contradictions before anything is written
+    # Contradictions of any member are found before anything is written.
+    for group in groups_of(setup.search, setup.choices, setup.space, seed=setup.seed):
+        loop.check(group.choices, setup.corruption, setup.data[0], setup.opening)
     speed = _speed(folder, setup)
     recipe, setup = _with_at_once(folder, recipe, setup, speed)
     if begin_folder(folder, given._replace(recipe=recipe)):
@@ -103,6 +103,8 @@ def search(
         listener.say(f"Warning: {PLAIN}")
     if searching.is_begun(folder):
         listener.say(f"Going on with the search in {folder}.")
+    for note in given.beginning.notes:
+        listener.say(note)
     write_bytes(folder / SPEED, json.dumps(speed._asdict()).encode())
     listener.say(plan_of(setup, speed, is_remote=ray is not None))
     with listener.searching() as shown:

@@ -11,6 +11,7 @@ import xarray as xr
 from undertow.data import store
 from undertow.experiments import scoring, searching
 from undertow.experiments.fitted_sessions import FittedSessions
+from undertow.experiments.inference import for_session
 from undertow.experiments.progress import Listener
 from undertow.report import sessions_page
 
@@ -19,6 +20,7 @@ REPORTS = "reports"
 
 def complete(fitted: FittedSessions, several: dict[str, xr.Dataset], *, listener: Listener) -> dict[str, Any]:
     """estimate.nc and scores.json of all sessions, a page for each in reports/, and report.html over them; the scores."""
+    several = {name: for_session(one, fitted.at(name).session) for name, one in several.items()}
     listener.say(
         f"Inferring {sum(one.sizes['trial'] for one in several.values())} trials of {len(several)} sessions ..."
     )
@@ -37,7 +39,9 @@ def complete(fitted: FittedSessions, several: dict[str, xr.Dataset], *, listener
     scores = together(by_session)
     scoring.write_scores(fitted.folder, scores)
     provenance = json.loads((fitted.folder / "provenance.json").read_text(encoding="utf-8"))
-    facts = {"pages": pages, "sizes": {name: dict(one.sizes) for name, one in several.items()}}
+    sizes = {name: dict(one.sizes) for name, one in several.items()}
+    is_evolved = fitted.outcome.get("search", {}).get("algorithm") == "population"
+    facts = {"pages": pages, "sizes": sizes, "is_evolved": is_evolved}
     path = fitted.folder / "report.html"
     sessions_page.write(
         path,

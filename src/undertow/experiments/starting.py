@@ -68,6 +68,11 @@ def _continued(recipe: Recipe, several: Sessions) -> Beginning:
     fitted = _source(recipe)
     if isinstance(fitted, FittedSessions) and len(several) == 1:
         (name,) = several
+        if name not in fitted.names:
+            raise UndertowError(
+                f"The run in '{fitted.folder}' holds the sessions {', '.join(fitted.names)}, but these trials are of '{name}'; "
+                "add --new-session to let it join."
+            )
         fitted = fitted.at(name)
     if isinstance(fitted, Fitted):
         return Beginning(_in_order(fitted, several), _known(fitted.model))

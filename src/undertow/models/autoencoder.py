@@ -29,10 +29,10 @@ from undertow.components.dynamics import Dynamics, DynamicsChoices, DynamicsKind
 from undertow.components.encoders import Backward, Encoder
 from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
-from undertow.components.missing import RULES, Missing, MissingKind, zero_where_missing
+from undertow.components.missing import RULES, Missing, MissingKind
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import Posterior
-from undertow.components.read_in import ReadIn
+from undertow.components.read_in import ReadIn, features_of, read_in_of
 from undertow.components.readouts import FlowReadout, Readout, ReadoutKind
 from undertow.models.base import (
     DataSummary,
@@ -163,10 +163,8 @@ class AutoencoderModel(Model):
         encoder_key, start_key, generator_key, readout_key = jax.random.split(key, 4)
         unbounded = float("inf")
         self.config = config
-        self.read_in = (
-            ReadIn(jnp.asarray(data.mean), config.read_in, fan_in=data.fan_in, key=jax.random.fold_in(key, 5))
-            if config.read_in
-            else None
+        self.read_in = read_in_of(
+            config.read_in, jnp.asarray(data.mean), fan_in=data.fan_in, key=jax.random.fold_in(key, 5)
         )
         features = config.read_in or data.neurons
         self.missing = RULES[config.missing](jnp.asarray(data.mean), features, key=jax.random.fold_in(key, 4))
@@ -288,7 +286,7 @@ class AutoencoderModel(Model):
     def _features(self, seen: Float[Array, "time neuron"]) -> Float[Array, "time feature"]:
         """What the encoder reads."""
         counts = self.missing.replaced(seen)
-        features = zero_where_missing(counts) if self.read_in is None else self.read_in(counts)
+        features = features_of(self.read_in, counts)
         return self.missing.beside(features, seen)
 
     def _drive(self, inputs: Float[Array, "time input"]) -> Float[Array, "time drive"]:

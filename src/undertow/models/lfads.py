@@ -36,10 +36,10 @@ from undertow.components.encoders import Backward, Encoder
 from undertow.components.generators import build_generator
 from undertow.components.initial_condition import InitialCondition, InitialKeys
 from undertow.components.linear import Linear, fan_in_normal, unit_columns
-from undertow.components.missing import RULES, Missing, MissingKind, zero_where_missing
+from undertow.components.missing import RULES, Missing, MissingKind
 from undertow.components.observations import OBSERVATIONS, Observation, ObservationKind
 from undertow.components.priors import NoPrior, Posterior, PriorKind
-from undertow.components.read_in import ReadIn
+from undertow.components.read_in import ReadIn, features_of, read_in_of
 from undertow.components.readouts import Readout
 from undertow.models.base import (
     DataSummary,
@@ -210,11 +210,7 @@ class LFADSModel(Model):
         )
         encoder_inputs = features + self.missing.channels + known_to_encoders
         centre = jnp.log1p(data.mean) if config.log_counts else data.mean
-        self.read_in = (
-            ReadIn(jnp.asarray(centre), config.read_in, fan_in=data.fan_in, key=keys[0])
-            if config.read_in
-            else None
-        )
+        self.read_in = read_in_of(config.read_in, jnp.asarray(centre), fan_in=data.fan_in, key=keys[0])
         shared = {
             "is_causal": config.causal,
             "limit": config.state_limit,
@@ -374,7 +370,7 @@ class LFADSModel(Model):
         """What the encoders read, and the known inputs' share of the generator's gates."""
         counts = self.missing.replaced(seen)
         counts = jnp.log1p(jnp.maximum(counts, 0.0)) if self.config.log_counts else counts
-        features = zero_where_missing(counts) if self.read_in is None else self.read_in(counts)
+        features = features_of(self.read_in, counts)
         features = self.missing.beside(features, seen)
         known = jnp.where(jnp.isfinite(inputs), inputs, 0.0)
         if self.config.known_inputs_to != "generator":

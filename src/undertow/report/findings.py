@@ -16,6 +16,10 @@ from undertow.report import excerpt, history, population_findings, score_words
 from undertow.report.material import Finding
 from undertow.report.population import Population
 
+NOTHING = (
+    "Nothing suspicious: no overfitting, no unused parts, no skipped steps, and no score below the yardstick in a fair "
+    "comparison. Have a look at the single trials below all the same."
+)
 _DEAD_SHARE = 0.01  # a factor whose standard deviation is below this share of the largest one's
 _INPUT_SHARE = 0.05  # an input whose mean carries less than this share of the posterior's total variance
 _COLLAPSED_NATS = 0.1  # a KL term below this many nats a trial
@@ -90,8 +94,17 @@ def _below_smoothing(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _skipped_steps(evidence: Evidence) -> Iterator[Finding]:
-    skipped, epochs = history.skipped_updates(evidence.lines)
+def of_training(lines: history.History, *, is_evolved: bool = False) -> list[Finding]:
+    """The findings that follow from the training history alone.
+
+    A population that `is_evolved` cools down in its last epochs, and is asked by itself whether it settled.
+    """
+    questions = [question for question in _OF_TRAINING if not (is_evolved and question is _still_improving)]
+    return [finding for question in questions for finding in question(lines)]
+
+
+def _skipped_steps(lines: history.History) -> Iterator[Finding]:
+    skipped, epochs = history.skipped_updates(lines)
     if skipped:
         yield Finding(
             "Training steps were skipped",
@@ -102,8 +115,8 @@ def _skipped_steps(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _overfitting(evidence: Evidence) -> Iterator[Finding]:
-    train, valid = (history.series(evidence.lines, f"{split}/reconstruction") for split in history.SPLITS)
+def _overfitting(lines: history.History) -> Iterator[Finding]:
+    train, valid = (history.series(lines, f"{split}/reconstruction") for split in history.SPLITS)
     if min(train[1].size, valid[1].size) < 10:
         return
     course = _median_of_five(valid[1])
@@ -205,8 +218,8 @@ def _flat_rates(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _unfinished_ramps(evidence: Evidence) -> Iterator[Finding]:
-    unfinished = [name for name, end in history.ramp_ends(evidence.lines).items() if end is None]
+def _unfinished_ramps(lines: history.History) -> Iterator[Finding]:
+    unfinished = [name for name, end in history.ramp_ends(lines).items() if end is None]
     if unfinished:
         yield Finding(
             "Training ended during a ramp",
@@ -215,10 +228,13 @@ def _unfinished_ramps(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _still_improving(evidence: Evidence) -> Iterator[Finding]:
-    if evidence.population is not None and evidence.population.is_evolved:
-        return  # its last epochs cool down, and whether it settled is asked of the whole population
-    epochs, values = history.selection_curve(evidence.lines)
+def _about_training(evidence: Evidence) -> Iterator[Finding]:
+    is_evolved = evidence.population is not None and evidence.population.is_evolved
+    yield from of_training(evidence.lines, is_evolved=is_evolved)
+
+
+def _still_improving(lines: history.History) -> Iterator[Finding]:
+    epochs, values = history.selection_curve(lines)
     if values.size < 10:
         return
     early, late = len(values) // 4, len(values) - max(2, len(values) // 10)
@@ -248,17 +264,20 @@ def _listed(places: np.ndarray) -> str:
     return listed + (f" and {places.size - 8} more" if places.size > 8 else "")
 
 
+_OF_TRAINING: tuple[Callable[[history.History], Iterator[Finding]], ...] = (
+    _overfitting,
+    _skipped_steps,
+    _unfinished_ramps,
+    _still_improving,
+)
 _QUESTIONS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _not_finite,
     _about_the_search,
     _below_smoothing,
-    _overfitting,
     _training_gap,
     _collapsed_kl,
     _flat_rates,
-    _skipped_steps,
-    _unfinished_ramps,
-    _still_improving,
+    _about_training,
     _dead_factors,
     _unused_inputs,
 )

@@ -91,6 +91,7 @@ def render(material: Material) -> str:
             lines=material.lines,
             population=material.population,
         ),
+        nothing_found=findings.NOTHING,
         sections=sections(material),
         recipe=list(flat(material.recipe)),
         provenance=list(flat(material.provenance)),

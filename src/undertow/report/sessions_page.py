@@ -9,13 +9,15 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from undertow.files import replacing
-from undertow.report import history, page, score_words, style, summary
+from undertow.report import history, page, score_words, sessions_findings, style, summary
 from undertow.report.learning import learning_figure
-from undertow.report.material import Finding, Picture, Section, Table
+from undertow.report.material import Picture, Section, Table
+from undertow.report.sessions_findings import TOLD, compared
 
-_SCORES = ("co_smoothing", "rate_r2", "bits_per_spike", "decoding_r2")
-_FAR = 0.5
-"""A session whose score lies below this share of the median stands out."""
+_NOTHING = (
+    "Nothing suspicious: no session far below the others or below smoothing, no overfitting, no skipped steps. Unused inputs and "
+    "dead factors are looked for on each session's page."
+)
 _INTRODUCTION = (
     "All sessions were fitted by one model: they share encoder, dynamics and factors, and each has a read-in and a read-out for "
     "its own neurons. Every session has a page of its own, behind its name, with rasters, single neurons, averages and factors."
@@ -40,7 +42,8 @@ def write(
     Args:
         path: where the page goes.
         scores: as in scores.json of a run of several sessions: "sessions" holds the scores of each by name, "splits" their means.
-        facts: "pages" (by session: its page, from this one) and "sizes" (by session: numbers of "trial", "time", "neuron").
+        facts: "pages" (by session: its page, from this one), "sizes" (by session: numbers of "trial", "time", "neuron")
+            and "is_evolved" (whether a population was trained).
         lines: of `metrics.jsonl`.
         recipe: all settings, nested.
         provenance: versions, device, seed, command, times.
@@ -53,7 +56,10 @@ def write(
         paragraph=_paragraph(scores, facts),
         tables=[(f"{words} (means over sessions)", rows) for words, rows in page.tables_of(scores)],
         selected_on=page.selected_on_of(scores),
-        findings=list(_findings(scores)),
+        findings=sessions_findings.find(
+            scores, facts["sizes"], lines, is_evolved=facts.get("is_evolved", False)
+        ),
+        nothing_found=_NOTHING,
         sections=[_sessions(scores, facts), *_learning(lines)],
         recipe=list(page.flat(recipe)),
         provenance=list(page.flat(provenance)),
@@ -66,85 +72,61 @@ def _paragraph(scores: Mapping, facts: Mapping) -> str:
     sizes = facts["sizes"].values()
     trials, neurons = (sum(of[name] for of in sizes) for name in ("trial", "neuron"))
     opening = f"{trials:,} trials of {len(sizes)} sessions, {neurons:,} neurons in all."
-    key, values, others = _told(scores)
-    if not values:
+    told = compared(scores)
+    if not told.values:
         return opening
-    name = score_words.EXPLAINED[key][0]
+    values, name = list(told.values.values()), told.name
     name = name if name.startswith("R²") else name[0].lower() + name[1:]
-    mean = score_words.written(sum(values.values()) / len(values))
-    low, high = (score_words.written(pick(values.values())) for pick in (min, max))
-    known = [value for value in others.values() if value is not None]
+    mean = score_words.written(sum(values) / len(values))
+    low, high = (
+        f"{score_words.written(told.values[session])} in {session}"
+        for session in (pick(told.values, key=told.values.get) for pick in (min, max))
+    )
+    known = [value for value in told.others.values() if value is not None]
     against = (
         f", against {score_words.written(sum(known) / len(known))} for Gaussian smoothing with Poisson regression"
         if known
         else ""
     )
-    where = score_words.SPLIT_WORDS.get(score_words.main_split(scores), "")
-    return f"{opening} Mean {name} on {where}: {mean} (from {low} to {high} over sessions){against}."
-
-
-def _told(scores: Mapping) -> tuple[str, dict[str, float], dict[str, float | None]]:
-    """The score that is told first: its key, and its values by session for the model and the yardstick."""
-    split = score_words.main_split(scores)
-    for key in _SCORES:
-        by_session = {
-            name: (score_words.value(of, split, "model", key), score_words.value(of, split, "yardstick", key))
-            for name, of in scores["sessions"].items()
-        }
-        values = {name: model for name, (model, _) in by_session.items() if model is not None}
-        if values:
-            return key, values, {name: by_session[name][1] for name in values}
-    return _SCORES[0], {}, {}
-
-
-def _findings(scores: Mapping) -> Iterator[Finding]:
-    """Sessions in which smoothing does better, or that stand apart."""
-    key, values, others = _told(scores)
-    if not values or len(values) < 2:
-        return
-    words = score_words.EXPLAINED[key][0]
-    behind = [name for name, value in values.items() if others[name] is not None and value < others[name]]
-    if behind and key != score_words.FLATTERING:
-        yield Finding(
-            f"Smoothing does better in {', '.join(behind)}",
-            f"There {words} of the model is below that of Gaussian smoothing with Poisson regression.",
-            "look at the pages of these sessions; they may have few trials or neurons, or another alignment than the others.",
-        )
-    median = sorted(values.values())[len(values) // 2]
-    apart = [name for name, value in values.items() if median > 0 and value < _FAR * median]
-    if apart:
-        yield Finding(
-            f"{', '.join(apart)} stands apart" if len(apart) == 1 else f"{', '.join(apart)} stand apart",
-            f"Their {words} is less than half of the median over sessions ({score_words.written(median)}).",
-            "check that the same event aligns all sessions and that conditions mean the same, or fit this session by itself.",
-        )
+    return f"{opening} Mean {name} on {told.where}: {mean} (from {low} to {high}){against}."
 
 
 def _sessions(scores: Mapping, facts: Mapping) -> Section:
-    key, values, others = _told(scores)
-    split = score_words.main_split(scores)
-    name, where = score_words.EXPLAINED[key][0], score_words.SPLIT_WORDS.get(split, split)
+    told = compared(scores)
     pictures = (
         Picture(
             "sessions",
-            sessions_figure(values, others, name),
-            _CAPTION.format(name=name, where=where),
-            f"{name} of each session, for the model and for smoothing.",
+            sessions_figure(told.values, told.others, told.name),
+            _CAPTION.format(name=told.name, where=told.where),
+            f"{told.name} of each session, for the model and for smoothing.",
         ),
     )
-    heads = ("Session", "Trials", "Neurons", name, "Smoothing")
+    more = {
+        key: sessions_findings.by_session(scores, told.split, "model", key) for key in TOLD if key != told.key
+    }
+    more = {
+        key: values for key, values in more.items() if any(value is not None for value in values.values())
+    }
+    heads = (
+        "Session",
+        "Trials",
+        "Neurons",
+        told.name,
+        "Smoothing's",
+        *(score_words.EXPLAINED[key][0] for key in more),
+    )
     rows = tuple(
         (
             session,
             f"{size['trial']:,}",
             f"{size['neuron']:,}",
-            score_words.written(values.get(session)),
-            score_words.written(others.get(session)),
+            *map(score_words.written, (told.values.get(session), told.others.get(session))),
+            *(score_words.written(values.get(session)) for values in more.values()),
         )
         for session, size in facts["sizes"].items()
     )
-    table = Table(f"On {where}; a session's name leads to its page.", heads, rows, links=facts["pages"])
-    return Section("sessions", "Sessions", _INTRODUCTION, pictures if values else (), tables=(table,))
+    table = Table(f"On {told.where}; a session's name leads to its page.", heads, rows, links=facts["pages"])
+    return Section("sessions", "Sessions", _INTRODUCTION, pictures if told.values else (), tables=(table,))
 
 
 def sessions_figure(values: Mapping, others: Mapping, name: str) -> go.Figure:

@@ -89,6 +89,11 @@ def _responses(nwb: pynwb.NWBFile) -> dict[str, RoiResponseSeries]:
 def _chosen(responses: dict[str, RoiResponseSeries], rois: str | None, events: str) -> RoiResponseSeries:
     """The one that was asked for, or the only one that may hold what is needed."""
     if rois is not None:
+        if not responses:
+            raise UndertowError(
+                f"This file has no RoiResponseSeries at all, so none is named '{rois}'; leave --rois out, or give a file with "
+                "regions of interest."
+            )
         if rois not in responses:
             raise UndertowError(f"This file has no response of regions '{rois}'; {closest(rois, responses)}")
         return responses[rois]

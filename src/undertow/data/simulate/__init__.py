@@ -2,9 +2,10 @@
 
 A system is a file with the `law` of its motion, a row in `truth.LAWS` and a row here; `simulation` makes trials of any
 law, seen by a `population`; `true_system` finds the law again behind trials. `lorenz` and `chaotic-rnn` are published
-simulations of their own. `chaotic-rnn-sessions`, and any system with a `Law` that is told how many `sessions`, give a dictionary
-of name to trials. `imaging` looks at the Lorenz system through a two-photon microscope, with what `data` has for that. Else
-this room imports `data.trials`, `data.splits` and `vocabulary`. Begin reading at `law.py` and `arneodo.py`.
+simulations of their own; `reaching` has behaviour, and factors of it that are known. `chaotic-rnn-sessions`, and any system
+with a `Law` that is told how many `sessions`, give a dictionary of name to trials. `imaging` looks at the Lorenz system
+through a two-photon microscope, with what `data` has for that. Else this room imports `data.trials`, `data.splits` and
+`vocabulary`. Begin reading at `law.py` and `arneodo.py`.
 
     trials = SYSTEMS["rossler"](neurons=40, seed=1)
 """
@@ -15,6 +16,7 @@ from undertow.data.simulate.chaotic_rnn import chaotic_rnn
 from undertow.data.simulate.chaotic_sessions import chaotic_rnn_sessions
 from undertow.data.simulate.imaging import imaging
 from undertow.data.simulate.lorenz import lorenz
+from undertow.data.simulate.reaching import reaching
 from undertow.data.simulate.simulation import Trials, simulation
 from undertow.data.simulate.truth import LAWS
 
@@ -31,4 +33,5 @@ SYSTEMS: Mapping[str, Callable[..., Trials]] = {
     "flip-flop": simulation("flip-flop", LAWS["flip-flop"], points_per_period=15.0, bins=100, neurons=30),
     "linear": simulation("linear", LAWS["linear"]),
     "imaging": imaging,
+    "reaching": reaching,
 }

@@ -13,6 +13,7 @@ and seed 5 the first of them is 0.06239899.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -61,25 +62,63 @@ def chaotic_rnn(  # noqa: PLR0913 - what of the published experiment may be move
     spikes.check_sizes(neurons=neurons, conditions=conditions, repeats=repeats, bins=bins)
     spikes.check_positive(bin_width=bin_width, tau=tau, max_rate=max_rate)
     starts, inputs, draws, splits = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(4))
+    courses = simulated(
+        (starts, inputs),
+        (conditions, bins, neurons),
+        seed=seed,
+        g=g,
+        bin_width=bin_width,
+        tau=tau,
+        pulses=pulses,
+    )
+    rates = max_rate * courses.activity
+    condition = spikes.conditions_of_trials(conditions * repeats, conditions)
+    truth = {"true_inputs": courses.inputs[condition, :, None], "pulse_time": courses.pulse_time[condition]}
+    return as_trials(
+        spikes.poisson_counts(rates * bin_width, condition, draws),
+        bin_width=bin_width,
+        split=spikes.split_within(condition, valid, splits),
+        true_rates=rates.astype(np.float32)[condition],
+        true_latents=courses.states.astype(np.float32)[condition],
+        session="chaotic-rnn",
+        condition=condition,
+        **(truth if pulses else {}),
+    )
+
+
+class Courses(NamedTuple):
+    """What a network does in every condition.
+
+    `states` x and `activity`, tanh(x) brought to [0, 1] unit by unit, are (condition, time, neuron), the `inputs` u (condition,
+    time), zero without pulses, and `pulse_time` (condition) the seconds from the trial's start to the middle of the pulse's bin.
+    """
+
+    states: np.ndarray
+    activity: np.ndarray
+    inputs: np.ndarray
+    pulse_time: np.ndarray
+
+
+def simulated(
+    generators: tuple[np.random.Generator, np.random.Generator],
+    shape: tuple[int, int, int],
+    *,
+    seed: int,
+    g: float,
+    bin_width: float,
+    tau: float,
+    pulses: bool,
+) -> Courses:
+    """The courses of one network, of `shape` (condition, time, neuron), with starts and pulses from the two `generators`."""
+    starts, inputs = generators
+    conditions, bins, neurons = shape
     weights, input_weights = network(neurons, seed)
     pulse_bin = inputs.integers(bins // 4, max(3 * bins // 4, bins // 4 + 1), size=conditions)
     pulse = pulse_inputs(pulse_bin, bins, bin_width) if pulses else np.zeros((conditions, bins))
     start = starts.standard_normal((conditions, neurons))
     drive = pulse[..., None] * input_weights
     states, activity = path(start, g * weights, drive, bin_width=bin_width, tau=tau)
-    rates = max_rate * unit_range(activity)
-    condition = spikes.conditions_of_trials(conditions * repeats, conditions)
-    truth = {"true_inputs": pulse[condition, :, None], "pulse_time": (pulse_bin[condition] + 0.5) * bin_width}
-    return as_trials(
-        spikes.poisson_counts(rates * bin_width, condition, draws),
-        bin_width=bin_width,
-        split=spikes.split_within(condition, valid, splits),
-        true_rates=rates.astype(np.float32)[condition],
-        true_latents=states.astype(np.float32)[condition],
-        session="chaotic-rnn",
-        condition=condition,
-        **(truth if pulses else {}),
-    )
+    return Courses(states, unit_range(activity), pulse, (pulse_bin + 0.5) * bin_width)
 
 
 def network(neurons: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

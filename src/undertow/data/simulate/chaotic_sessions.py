@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from undertow.data.simulate import spikes
-from undertow.data.simulate.chaotic_rnn import network, path, pulse_inputs, unit_range
+from undertow.data.simulate.chaotic_rnn import Courses, simulated
 from undertow.data.trials import trials as as_trials
 from undertow.vocabulary import UndertowError
 
@@ -80,23 +80,28 @@ def chaotic_rnn_sessions(  # noqa: PLR0913 - what of the published experiment ma
         raise UndertowError(f"{most} of {neurons} units can't be observed; choose at most {neurons}.")
     longest = max(each["bins"])
     starts, inputs, watchers = np.random.SeedSequence(seed).spawn(3)
-    pulse_bin = np.random.default_rng(inputs).integers(
-        longest // 4, max(3 * longest // 4, longest // 4 + 1), size=conditions
+    courses = simulated(
+        (np.random.default_rng(starts), np.random.default_rng(inputs)),
+        (conditions, longest, neurons),
+        seed=seed,
+        g=g,
+        bin_width=bin_width,
+        tau=tau,
+        pulses=pulses,
     )
-    pulse = pulse_inputs(pulse_bin, longest, bin_width) if pulses else np.zeros((conditions, longest))
-    weights, input_weights = network(neurons, seed)
-    start = np.random.default_rng(starts).standard_normal((conditions, neurons))
-    states, activity = path(
-        start, g * weights, pulse[..., None] * input_weights, bin_width=bin_width, tau=tau
-    )
-    truth = {"rates": max_rate * unit_range(activity), "latents": _components(states, latents)}
-    if pulses:
-        truth |= {"inputs": pulse[..., None], "pulse_time": (pulse_bin + 0.5) * bin_width}
+    truth = _truth(courses, max_rate=max_rate, latents=latents, pulses=pulses)
     names = [f"session-{number}" for number in range(1, sessions + 1)]
     return {
         name: _session(name, truth, generator, bin_width=bin_width, valid=valid, **settings)
         for name, generator, settings in zip(names, watchers.spawn(sessions), _rows(each), strict=True)
     }
+
+
+def _truth(courses: Courses, *, max_rate: float, latents: int, pulses: bool) -> dict[str, np.ndarray]:
+    """What every session sees a part of."""
+    shared = {"rates": max_rate * courses.activity, "latents": _components(courses.states, latents)}
+    pulse = {"inputs": courses.inputs[..., None], "pulse_time": courses.pulse_time}
+    return shared | (pulse if pulses else {})
 
 
 def _session(

@@ -8,7 +8,7 @@ from undertow.data import store
 from undertow.data.nlb import download, generate, input_tensors, prepare, tensor_files
 from undertow.data.nlb.table import BIN_WIDTHS, DataSet, data_set
 from undertow.experiments import cache
-from undertow.experiments.commands import Common
+from undertow.experiments.commands.asked import Common
 from undertow.experiments.nlb import baselines, scoring, submission
 from undertow.experiments.nlb.results import Scored, Table
 from undertow.experiments.opening_runs import open_session
