@@ -133,23 +133,22 @@ def invert(
 ) -> Float[Array, "..."]:
     """The noise from which DDIM without fresh noise makes this `data`, through the same `angles`.
 
-    Each step solves x_s = ddim(x_t) for x_t by fixed-point rounds; one round is the usual inversion, which takes the noise at x_s.
+    Each step solves x_s = ddim(x_t) for x_t by fixed-point rounds; with none it is the usual inversion, which takes x_0 and eps at x_s.
     """
 
     def retreat(state, between):
         now, before = between
         here, there = at_angle(now), at_angle(before)
+        is_noisy = there.sigma > there.alpha  # there x_0 is what x_t says least of, elsewhere eps
 
         def again(_, guess):
             found = clean(guess, before)
-            # x_s = (alpha_s / alpha_t) x_t + (sigma_s - alpha_s sigma_t / alpha_t) eps, or by x_0 where there is no signal at t
-            by_noise = (state - here.sigma * found.noise) / jnp.maximum(here.alpha, SMALLEST)
-            return there.alpha * by_noise + there.sigma * found.noise
+            noise = (state - here.alpha * found.data) / jnp.maximum(here.sigma, SMALLEST)
+            data = (state - here.sigma * found.noise) / jnp.maximum(here.alpha, SMALLEST)
+            return jnp.where(is_noisy, there.noised(found.data, noise), there.noised(data, found.noise))
 
-        first = clean(state, jnp.maximum(now, 0.5 * before))
-        guess = there.alpha * (state - here.sigma * first.noise) / jnp.maximum(here.alpha, SMALLEST)
-        guess = guess + there.sigma * first.noise
-        return jax.lax.fori_loop(0, rounds - 1, again, guess), None
+        guess = there.noised(*clean(state, jnp.maximum(now, 0.5 * before)))
+        return jax.lax.fori_loop(0, rounds, again, guess), None
 
     reverse = angles[::-1]
     return jax.lax.scan(retreat, data, (reverse[:-1], reverse[1:]))[0]

@@ -1,0 +1,43 @@
+"""Activity of counts against SciPy, its inverse, and what was not observed."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter1d
+
+from undertow.components.activity import Activity, kernel, measured, smoothed
+
+COUNTS = np.random.default_rng(0).poisson(1.0, (40, 3)).astype(np.float32)
+
+
+def test_inside_a_trial_it_is_scipys_gaussian():
+    found, weight = smoothed(jnp.asarray(COUNTS), jnp.ones(COUNTS.shape, bool), kernel(2.0))
+    expected = gaussian_filter1d(COUNTS.astype(float), 2.0, axis=0, truncate=3.0)
+    np.testing.assert_allclose(found[6:-6], expected[6:-6], rtol=1e-5)
+    assert float(weight[20, 0]) == pytest.approx(1.0, abs=1e-6) and float(weight[0, 0]) < 0.7
+
+
+def test_edges_and_gaps_do_not_sink():
+    is_observed = np.ones(COUNTS.shape, bool)
+    is_observed[10:13] = False
+    found, _ = smoothed(jnp.full(COUNTS.shape, 2.0), jnp.asarray(is_observed), kernel(2.0))
+    np.testing.assert_allclose(found, 2.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("transform", ["identity", "sqrt"])
+def test_rates_are_the_inverse_of_activity(transform):
+    mean, scale = measured(COUNTS[None], 1.5, transform)
+    activity = Activity(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32), kernel(1.5), transform, False)
+    is_observed = jnp.ones(COUNTS.shape, bool)
+    standard = activity.of(jnp.asarray(COUNTS), is_observed)
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(standard.std(0), 1, rtol=1e-4)
+    smooth, _ = smoothed(jnp.asarray(COUNTS), is_observed, kernel(1.5))
+    np.testing.assert_allclose(activity.rates(standard, 1e-4), np.maximum(smooth, 1e-4), rtol=1e-4, atol=1e-5)
+
+
+def test_a_neuron_that_was_never_observed_takes_the_mean_of_the_others():
+    counts = COUNTS.copy()
+    counts[:, 1] = np.nan
+    mean, scale = measured(counts[None], 1.0, "identity")
+    assert mean[1] == pytest.approx(mean[[0, 2]].mean()) and scale[1] > 0
