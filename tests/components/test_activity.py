@@ -27,7 +27,9 @@ def test_edges_and_gaps_do_not_sink():
 @pytest.mark.parametrize("transform", ["identity", "sqrt"])
 def test_rates_are_the_inverse_of_activity(transform):
     mean, scale = measured(COUNTS[None], 1.5, transform)
-    activity = Activity(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32), kernel(1.5), transform, False)
+    activity = Activity(
+        jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32), kernel(1.5), transform, False
+    )
     is_observed = jnp.ones(COUNTS.shape, bool)
     standard = activity.of(jnp.asarray(COUNTS), is_observed)
     np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)

@@ -103,7 +103,9 @@ def test_min_snr_weighs_the_same_error_the_same_whatever_is_asked(weighting):
     errors = {
         target: float(
             error_weight(target, weighting, level)
-            * jnp.mean((question(target, wrong, wrong_noise, level) - question(target, data, noise, level)) ** 2)
+            * jnp.mean(
+                (question(target, wrong, wrong_noise, level) - question(target, data, noise, level)) ** 2
+            )
         )
         for target in TARGETS
     }

@@ -28,7 +28,9 @@ def test_it_is_about_zero_where_codes_match_and_far_from_it_where_they_collapsed
         assert mean_of(kind, wrong, dimension) > 0.03
 
 
-@pytest.mark.parametrize(("dimension", "matched", "collapsed"), [(2, 0.0130, 0.1954), (8, 0.0061, 0.0186), (32, 0.0017, 0.0019)])
+@pytest.mark.parametrize(
+    ("dimension", "matched", "collapsed"), [(2, 0.0130, 0.1954), (8, 0.0061, 0.0186), (32, 0.0017, 0.0019)]
+)
 def test_the_published_kernel_gives_the_figures_of_its_code_and_does_not_tell_them_apart_from_32_on(
     dimension, matched, collapsed
 ):
@@ -44,7 +46,15 @@ def test_it_is_the_mean_over_pairs():
         return np.mean(scales / (scales + ((x - y) ** 2).sum()))
 
     def mean(left, right, *, is_same):
-        return np.mean([kernel(x, y) for i, x in enumerate(left) for j, y in enumerate(right) if not is_same or i != j])
+        return np.mean(
+            [kernel(x, y) for i, x in enumerate(left) for j, y in enumerate(right) if not is_same or i != j]
+        )
 
-    expected = mean(codes, codes, is_same=True) + mean(draws, draws, is_same=True) - 2 * mean(codes, draws, is_same=False)
-    assert float(discrepancy("imq", jnp.asarray(codes), jnp.asarray(draws))) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    expected = (
+        mean(codes, codes, is_same=True)
+        + mean(draws, draws, is_same=True)
+        - 2 * mean(codes, draws, is_same=False)
+    )
+    assert float(discrepancy("imq", jnp.asarray(codes), jnp.asarray(draws))) == pytest.approx(
+        expected, rel=1e-4, abs=1e-6
+    )

@@ -44,7 +44,9 @@ class Activity(eqx.Module):
         mean, scale = self._standard()
         return jnp.where(weight > LEAST_WEIGHT, (activity - mean) / scale, 0.0)
 
-    def rates(self, standardised: Float[Array, "time neuron"], smallest: float) -> Float[Array, "time neuron"]:
+    def rates(
+        self, standardised: Float[Array, "time neuron"], smallest: float
+    ) -> Float[Array, "time neuron"]:
         """Expected counts a bin of x: `smallest` or more, and of real-valued activity whatever it is."""
         mean, scale = self._standard()
         activity = mean + scale * standardised
@@ -78,16 +80,16 @@ def smoothed(
     return sum(weight * values[part] for weight, part in shifts) / jnp.maximum(total, LEAST_WEIGHT), total
 
 
-def measured(
-    counts: np.ndarray, width: float, transform: Transform
-) -> tuple[np.ndarray, np.ndarray]:
+def measured(counts: np.ndarray, width: float, transform: Transform) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (neuron) of the activity of counts (trial, time, neuron), where something was observed."""
     weights = kernel(width)
     sums, squares, entries = (np.zeros(counts.shape[2]) for _ in range(3))
     smooth_all = jax.jit(lambda trial: smoothed(trial, jnp.isfinite(trial), weights))
     for trial in counts:
         smooth, weight = (np.asarray(part, np.float64) for part in smooth_all(trial))
-        activity = np.where(weight > LEAST_WEIGHT, np.sqrt(np.maximum(smooth, 0)) if transform == "sqrt" else smooth, 0.0)
+        activity = np.where(
+            weight > LEAST_WEIGHT, np.sqrt(np.maximum(smooth, 0)) if transform == "sqrt" else smooth, 0.0
+        )
         sums, squares = sums + activity.sum(0), squares + (activity**2).sum(0)
         entries += (weight > LEAST_WEIGHT).sum(0)
     mean = sums / np.maximum(entries, 1)

@@ -40,7 +40,8 @@ def _ten_modes(dimension: int, *, key: Key[Array, ""]) -> Float[Array, " code_di
     along, across = jax.random.normal(place_key, (2, pairs)) * jnp.array([[ALONG], [ACROSS]])
     along = along + RADIUS
     points = jnp.stack(
-        [along * jnp.cos(turn) - across * jnp.sin(turn), along * jnp.sin(turn) + across * jnp.cos(turn)], axis=1
+        [along * jnp.cos(turn) - across * jnp.sin(turn), along * jnp.sin(turn) + across * jnp.cos(turn)],
+        axis=1,
     )
     return points.reshape(-1)
 
@@ -91,9 +92,13 @@ class LearnedPrior(eqx.Module):
         self.embedding = LevelEmbedding(32, width, key=embedding_key)
         keys = jax.random.split(layers_key, 2 * layers)
         sizes = [dimension, *[width + dimension] * (layers - 1)]
-        self.layers = tuple(Linear(size, width, key=one) for size, one in zip(sizes, keys[:layers], strict=True))
+        self.layers = tuple(
+            Linear(size, width, key=one) for size, one in zip(sizes, keys[:layers], strict=True)
+        )
         heads = [Linear(width, width, key=one) for one in keys[layers:]]
-        self.heads = tuple(eqx.tree_at(lambda head: head.kernel, head, jnp.zeros((width, width))) for head in heads)
+        self.heads = tuple(
+            eqx.tree_at(lambda head: head.kernel, head, jnp.zeros((width, width))) for head in heads
+        )
         self.norm = LayerNorm(width)
         self.out = Linear(width, dimension, key=out_key)
         self.mean, self.log_spread = jnp.zeros(dimension), jnp.zeros(dimension)
@@ -110,14 +115,18 @@ class LearnedPrior(eqx.Module):
         answer = self(level.noised(standard, noise), angle)
         return jnp.mean((answer - question("velocity", standard, noise, level)) ** 2) + jnp.mean(fit)
 
-    def draw(self, sampler: Sampler, angles: Float[Array, " visit"], *, key: Key[Array, ""]) -> Float[Array, " code_dimension"]:
+    def draw(
+        self, sampler: Sampler, angles: Float[Array, " visit"], *, key: Key[Array, ""]
+    ) -> Float[Array, " code_dimension"]:
         """A code."""
         start_key, sample_key = jax.random.split(key)
 
         def clean(noised, angle):
             return Clean.of("velocity", self(noised, angle), noised, at_angle(angle))
 
-        standard = sample(sampler, clean, jax.random.normal(start_key, self.mean.shape), angles, key=sample_key)
+        standard = sample(
+            sampler, clean, jax.random.normal(start_key, self.mean.shape), angles, key=sample_key
+        )
         return self.mean + jnp.exp(self.log_spread) * standard
 
     def __call__(

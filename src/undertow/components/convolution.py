@@ -45,7 +45,9 @@ class GroupNorm(eqx.Module):
     groups: int = eqx.field(static=True)
 
     def __init__(self, channels: int):
-        self.groups = next(number for number in range(min(LARGEST_GROUPS, channels), 0, -1) if channels % number == 0)
+        self.groups = next(
+            number for number in range(min(LARGEST_GROUPS, channels), 0, -1) if channels % number == 0
+        )
 
     def __call__(
         self, activity: Float[Array, "time channel"], is_there: Bool[Array, " time"]
@@ -83,6 +85,8 @@ def doubled(activity: Float[Array, "half two_channels"]) -> Float[Array, "time c
     return activity.reshape(2 * activity.shape[0], -1)
 
 
-def kept(activity: Float[Array, "time channel"], is_there: Bool[Array, " time"]) -> Float[Array, "time channel"]:
+def kept(
+    activity: Float[Array, "time channel"], is_there: Bool[Array, " time"]
+) -> Float[Array, "time channel"]:
     """Zeros where there is no bin."""
     return jnp.where(is_there[:, None], activity, 0.0)

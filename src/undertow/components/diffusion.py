@@ -211,7 +211,9 @@ def _heun(clean, state, memory, now, after, chance):  # noqa: ARG001 - every ste
         ratio = after.alpha / jnp.maximum(now.alpha, SMALLEST)
         return ratio * state + (after.sigma - ratio * now.sigma) * mean
 
-    is_plain = (after.sigma < SMALLEST) | (now.alpha < LEAST_SIGNAL)  # the last step, and the first from pure noise
+    is_plain = (after.sigma < SMALLEST) | (
+        now.alpha < LEAST_SIGNAL
+    )  # the last step, and the first from pure noise
     return jax.lax.cond(is_plain, lambda: straight, corrected), memory
 
 

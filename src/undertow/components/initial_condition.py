@@ -77,6 +77,10 @@ class InitialCondition(eqx.Module):
             return {}
         return {"kl_initial_condition": jnp.sum(self.prior.divergence(*posterior))}
 
+    def prior_sample(self, *, key: Key[Array, ""]) -> Float[Array, " dimension"]:
+        """A draw of the prior; of a standard normal where there is none."""
+        return self.prior.draw(self.to_posterior.bias.shape[0] // (2 if self.is_variational else 1), key=key)
+
     def _of(self, summary: Array, *, key: Key[Array, ""] | None) -> Posterior:
         statistics = self.to_posterior(summary)[None]
         if not self.is_variational:

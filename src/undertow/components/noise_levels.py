@@ -90,9 +90,11 @@ def visited(schedule: np.ndarray, steps: int, spacing: Spacing) -> np.ndarray:
     levels = len(schedule)
     if spacing == "trailing":
         index = np.round(levels - np.arange(steps) * levels / steps).astype(int) - 1
-        inner = np.interp(
-            levels - np.arange(steps) * levels / steps - 1, np.arange(levels), schedule
-        ) if steps > levels else schedule[index]
+        inner = (
+            np.interp(levels - np.arange(steps) * levels / steps - 1, np.arange(levels), schedule)
+            if steps > levels
+            else schedule[index]
+        )
         return np.append(inner, 0.0)
     if spacing == "angle":
         return np.linspace(schedule[-1], 0.0, steps + 1)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 PriorKind = Literal["gaussian", "autoregressive", "student_t", "none"]
 
@@ -35,6 +36,10 @@ class GaussianPrior(eqx.Module):
     def divergence(self, mean, variance, sample):  # noqa: ARG002 - every prior answers the same call
         """Closed form."""
         return gaussian_divergence(mean, variance, jnp.broadcast_to(self.mean, mean.shape), self.variance)
+
+    def draw(self, dimension: int, *, key: Key[Array, ""]) -> Array:
+        """(dimension,)."""
+        return self.mean + self.variance**0.5 * jax.random.normal(key, (dimension,))
 
 
 class AutoregressivePrior(eqx.Module):
@@ -80,6 +85,10 @@ class StudentTPrior(eqx.Module):
         )
         return log_posterior - log_prior
 
+    def draw(self, dimension: int, *, key: Key[Array, ""]) -> Array:
+        """(dimension,)."""
+        return jnp.exp(self.log_scale) * jax.random.t(key, self.freedom, (dimension,))
+
 
 class NoPrior(eqx.Module):
     """Nothing is asked of the posterior."""
@@ -87,6 +96,10 @@ class NoPrior(eqx.Module):
     def divergence(self, mean, variance, sample):  # noqa: ARG002 - every prior answers the same call
         """Zero."""
         return jnp.zeros_like(mean)
+
+    def draw(self, dimension: int, *, key: Key[Array, ""]) -> Array:
+        """(dimension,), standard normal."""
+        return jax.random.normal(key, (dimension,))
 
 
 Prior = GaussianPrior | AutoregressivePrior | StudentTPrior | NoPrior

@@ -4,7 +4,7 @@ Residual blocks of two convolutions; before the first stands the code's adaptive
 
     h + conv_2(dropout(silu(norm_level(conv_1(silu(norm_code(h)))))))        conv_2 starts at zero
 
-`blocks` of them at each of `depth` resolutions, of which the next has half the bins and up to four times the channels of the first,
+`blocks` of them at each of `depth` resolutions, of which the next has half the bins and up to twice the channels of the first,
 then self-attention and one more block at the coarsest, and the same way back with what was there before laid beside it. Bins are
 filled up to a multiple of 2^(depth - 1); padding changes nothing. (Ho et al. 2020; one-dimensional as for time series.)
 """
@@ -22,7 +22,7 @@ from undertow.components.convolution import Convolution, GroupNorm, doubled, hal
 from undertow.components.corruption import hashed_dropout
 from undertow.components.linear import Linear
 
-LARGEST_FACTOR = 4
+LARGEST_FACTOR = 2
 """Channels at any resolution are at most so many times those of the first."""
 
 
@@ -48,9 +48,7 @@ class Block(eqx.Module):
     shortcut: Linear | None
     hears_code: bool = eqx.field(static=True)
 
-    def __init__(
-        self, inputs: int, outputs: int, sizes: UNetSizes, *, hears_code: bool, key: Key[Array, ""]
-    ):
+    def __init__(self, inputs: int, outputs: int, sizes: UNetSizes, *, hears_code: bool, key: Key[Array, ""]):
         code_key, level_key, first_key, second_key, shortcut_key = jax.random.split(key, 5)
         self.code_norm = AdaptiveNorm(inputs, sizes.features, key=code_key)
         self.level_norm = AdaptiveNorm(outputs, sizes.features, key=level_key)

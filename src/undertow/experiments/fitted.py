@@ -1,6 +1,6 @@
 """A fitted model and the folder it lives in: everything needed to use it again, next year too."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from undertow.components.observations import OBSERVATIONS
-from undertow.experiments import behaviour, inference, run_folder
+from undertow.experiments import behaviour, coding, generating, inference, run_folder
 from undertow.experiments.recipe import Recipe
 from undertow.experiments.run_folder import Session
 from undertow.models.base import Model
@@ -109,6 +109,37 @@ class Fitted:
             UndertowError: no behaviour, no training trials, or lags that look ahead.
         """
         return behaviour.fit_decoder(self, trials, lags=lags, window=window, delay=delay)
+
+    def encode(self, trials: xr.Dataset) -> xr.DataArray:
+        """The code of every trial, (trial, code_dimension), for a model that has codes: gnocchi, pca, lfads without inferred inputs.
+
+        Raises:
+            UndertowError: a model without codes, other neurons, or another bin width.
+        """
+        return coding.encode(self, trials)
+
+    def reconstruct(self, trials: xr.Dataset, **options: Any) -> xr.Dataset:
+        """Each trial made again of its code: trials with `true_rates` (Hz), `counts` drawn from them, and `code`.
+
+        Options are those of `undertow.experiments.generating.reconstruct`.
+        """
+        return generating.reconstruct(self, trials, **options)
+
+    def sample(self, number: int, **options: Any) -> xr.Dataset:
+        """So many trials drawn from the model; options as for `undertow.experiments.generating.sample`."""
+        return generating.sample(self, number, **options)
+
+    def traverse(self, trials: xr.Dataset, behaviour: str, **options: Any) -> xr.Dataset:
+        """Trials along which one behaviour changes and others stay; options as for `undertow.experiments.generating.traverse`."""
+        return generating.traverse(self, trials, behaviour, **options)
+
+    def interpolate(self, trials: xr.Dataset, first: int, last: int, **options: Any) -> xr.Dataset:
+        """Trials between two trials; options as for `undertow.experiments.generating.interpolate`."""
+        return generating.interpolate(self, trials, first, last, **options)
+
+    def generate(self, trials: xr.Dataset, behaviour: Mapping[str, Any], **options: Any) -> xr.Dataset:
+        """Trials of asked behaviour, also such as nobody recorded; options as for `undertow.experiments.generating.generate`."""
+        return generating.generate(self, trials, behaviour, **options)
 
     @property
     def models(self) -> list[Model]:

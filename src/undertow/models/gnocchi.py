@@ -109,12 +109,11 @@ class Gnocchi(ModelConfig):
     )
     kl_capacity: float = Field(0.0, ge=0, description="Nats of a trial's code that cost nothing")
     zeta: Literal["off"] | float = Field(
-        "off", description="InfoDiffusion's weight of the information; with lam it sets both weights of the code"
+        "off",
+        description="InfoDiffusion's weight of the information; with lam it sets both weights of the code",
     )
     lam: Literal["off"] | float = Field("off", description="InfoDiffusion's lambda; goes with zeta")
-    learned_prior: bool = Field(
-        default=True, description="Train a diffusion of codes, to sample codes from"
-    )
+    learned_prior: bool = Field(default=True, description="Train a diffusion of codes, to sample codes from")
     reconstructs_first: bool = Field(
         default=False,
         description="Add the error of the data at the first level, on a pass of its own",
@@ -124,11 +123,9 @@ class Gnocchi(ModelConfig):
     encoder_blocks: int = Field(3, ge=1, description="Residual blocks of the encoder")
     denoiser: Literal["unet", "transformer"] = "unet"
     width: int = Field(64, ge=2, description="Channels at the denoiser's first resolution, or of a token")
-    depth: int = Field(
-        3, ge=1, description="Resolutions of the U-Net, or layers of the transformer"
-    )
+    depth: int = Field(3, ge=1, description="Resolutions of the U-Net, or layers of the transformer")
     blocks: int = Field(1, ge=1, description="Residual blocks at each resolution, down and up")
-    taps: int = Field(5, ge=1, description="Bins of a convolution; odd")
+    taps: int = Field(3, ge=1, description="Bins of a convolution; odd")
     heads: int = Field(4, ge=1, description="Heads of attention")
     code_at: Literal["everywhere", "bottleneck"] = Field(
         "everywhere", description="Blocks that are told the code"
@@ -136,7 +133,9 @@ class Gnocchi(ModelConfig):
     smoothing: float = Field(
         3.0, ge=0, description="Standard deviation of the Gaussian that smooths counts, in bins"
     )
-    transform: Transform = Field("identity", description="'sqrt' of the smoothed counts evens out their variance")
+    transform: Transform = Field(
+        "identity", description="'sqrt' of the smoothed counts evens out their variance"
+    )
     levels: int = Field(1000, ge=1, description="Levels of noise in training")
     schedule: ScheduleKind = "cosine"
     zero_terminal: bool = Field(default=True, description="Whether the last level is pure noise")
@@ -166,7 +165,9 @@ class Gnocchi(ModelConfig):
         if self.taps % 2 == 0:
             raise UndertowError(f"gnocchi.taps={self.taps} has no middle bin; take an odd number.")
         if (self.zeta == "off") != (self.lam == "off"):
-            raise UndertowError("gnocchi.zeta and gnocchi.lam set the weights together; give both, or neither.")
+            raise UndertowError(
+                "gnocchi.zeta and gnocchi.lam set the weights together; give both, or neither."
+            )
         needs_posterior = self.zeta != "off" and self.zeta < 1 and self.code_kind != "gaussian"
         if needs_posterior and (self.zeta, self.lam) != (0.0, 0.0):
             raise UndertowError(
@@ -340,7 +341,9 @@ class GnocchiModel(Model):
             has_noise=True,
         )
 
-    def _posterior(self, seen: Float[Array, "time neuron"], *, key: Key[Array, ""] | None) -> Posterior | None:
+    def _posterior(
+        self, seen: Float[Array, "time neuron"], *, key: Key[Array, ""] | None
+    ) -> Posterior | None:
         if self.encoder is None:
             return None
         is_seen = jnp.isfinite(seen)
@@ -417,9 +420,7 @@ class GnocchiModel(Model):
     ) -> Float[Array, "time neuron"]:
         code = None if self.code_embedding is None else self.code_embedding(told.code, told.is_told)
         conditions = Conditions(self.level_embedding(angle), code)
-        channels = jnp.concatenate(
-            [noised, jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)], axis=1
-        )
+        channels = jnp.concatenate([noised, jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)], axis=1)
         features = self.denoiser(channels, conditions, told.is_there, dropout, key=key)
         return self.readout(features)
 
@@ -477,9 +478,7 @@ def _denoiser(
     config: Gnocchi, channels: int, features: int, *, key: Key[Array, ""]
 ) -> UNet | DiffusionTransformer:
     if config.denoiser == "transformer":
-        return DiffusionTransformer(
-            channels, config.width, config.depth, config.heads, features, key=key
-        )
+        return DiffusionTransformer(channels, config.width, config.depth, config.heads, features, key=key)
     sizes = UNetSizes(
         config.width,
         config.depth,

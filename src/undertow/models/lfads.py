@@ -42,6 +42,7 @@ from undertow.components.priors import NoPrior, Posterior, PriorKind
 from undertow.components.read_in import ReadIn, features_of, read_in_of
 from undertow.components.readouts import Readout
 from undertow.models.base import (
+    Coded,
     DataSummary,
     LatentDynamics,
     Model,
@@ -312,6 +313,33 @@ class LFADSModel(Model):
             return self.generator.step(state, drive)
 
         return LatentDynamics(step, self.config.generator, known + inferred)
+
+    def coded(self) -> Coded | str:
+        """Without inferred inputs the initial condition is a trial's code."""
+        if self.controller is not None:
+            return "its inputs, inferred at every bin, are no code; set lfads.inferred_inputs=0 and fit again"
+        return Coded(self.config.initial_condition, self._code, self._from_code, self.start.prior_sample)
+
+    def _code(self, seen: Array, inputs: Array) -> Array:
+        return self._run(seen, inputs, None, key=None).initial_condition.mean[0]
+
+    def _from_code(
+        self,
+        code: Array,
+        inputs: Array,
+        is_there: Array,
+        start: Array,  # noqa: ARG002 - every model with codes answers the same call
+        *,
+        key: Key[Array, ""] | None,  # noqa: ARG002
+    ) -> Array:
+        """Rates (expected counts a bin) of the trial that begins so."""
+        drive = self._prepare(jnp.zeros((inputs.shape[0], self._neurons)), inputs)
+        _, factors, _ = self._generate(self._initial_state(code), (*drive, is_there), None, key=None)
+        return self.observation.mean(self.readout(factors))
+
+    @property
+    def _neurons(self) -> int:
+        return self.readout.bias.shape[0]
 
     def _begin(self, first: Array, known: Array) -> tuple[CausalState, dict[str, Array]]:
         """The initial condition from the first bins, and the generator over them."""

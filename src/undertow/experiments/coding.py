@@ -1,0 +1,223 @@
+"""Trials as codes and activity from codes, for any fitted model that has them (`Model.coded`): encode, reconstruct, sample.
+
+Everything generated comes as trials of the house: `counts` drawn from the rates, `true_rates` (Hz) the rates themselves, `code`, and
+columns that say where each trial came from. So it can be described, scored, saved and fitted like a recording.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from undertow.components.observations import OBSERVATIONS
+from undertow.data import batches
+from undertow.data.trials import trials as as_trials
+from undertow.experiments.inference import for_session
+from undertow.models.base import Coded, Model
+from undertow.vocabulary import UndertowError, check_trials, closest
+
+if TYPE_CHECKING:
+    from undertow.experiments.fitted import Fitted
+
+CHUNK_ENTRIES = 2_000_000
+"""Entries (time x neuron) of the trials that are generated at a time."""
+LARGEST_CHUNK = 256
+SAMPLING = ("steps", "sampler", "spacing", "eta", "matched", "guidance", "two_phase")
+"""Choices of a model that may change after the fit."""
+
+
+def coded(fitted: Fitted) -> Coded:
+    """What the fitted model says of codes.
+
+    Raises:
+        UndertowError: a model without codes.
+    """
+    answer = fitted.model.coded()
+    if isinstance(answer, str):
+        raise UndertowError(f"The {fitted.recipe.model.section} in '{fitted.folder}' has no codes: {answer}.")
+    return answer
+
+
+def with_choices(fitted: Fitted, choices: Mapping[str, Any]) -> Fitted:
+    """The same model with other choices of how to sample: steps, sampler, guidance, two_phase, ...
+
+    Raises:
+        UndertowError: a choice that the model does not have, or that is not one of sampling.
+    """
+    if not choices:
+        return fitted
+    config = fitted.recipe.model
+    allowed = [name for name in SAMPLING if name in type(config).model_fields]
+    for name in choices:
+        if name not in allowed:
+            raise UndertowError(
+                f"'{config.section}' has no choice '{name}' of sampling; {closest(name, allowed)}"
+            )
+    changed = type(config)(**config.model_dump() | dict(choices))
+    return dataclasses.replace(fitted, model=dataclasses.replace(fitted.model, config=changed))
+
+
+def encode(fitted: Fitted, trials: xr.Dataset) -> xr.DataArray:
+    """The code of every trial, (trial, code_dimension), with the trials' columns."""
+    coded(fitted)
+    trials = for_session(check_trials(trials), fitted.session)
+    seen = np.where(
+        trials.held_out.values[None, None] | trials.forward.values[None, :, None],
+        np.float32(np.nan),
+        trials.counts.values,
+    )
+    known = batches.arrays(trials, slice(None)).inputs
+    run = _compiled(fitted.model, _encode)
+    codes = _in_chunks(run, (seen, known), _chunk_of(trials))
+    columns = {name: column for name, column in trials.coords.items() if column.dims == ("trial",)}
+    return xr.DataArray(codes, dims=("trial", "code_dimension"), coords=columns, name="code")
+
+
+def starts_of(fitted: Fitted, trials: xr.Dataset, codes: np.ndarray) -> np.ndarray:
+    """The noise (trial, time, neuron) from which each trial's own activity is made again.
+
+    Raises:
+        UndertowError: a model whose activity follows from the code alone.
+    """
+    if coded(fitted).start_of is None:
+        raise UndertowError(
+            f"Activity of '{fitted.recipe.model.section}' follows from the code alone, so no noise belongs to a trial; leave own_noise out."
+        )
+    trials = for_session(check_trials(trials), fitted.session)
+    known = batches.arrays(trials, slice(None)).inputs
+    run = _compiled(fitted.model, _start)
+    return _in_chunks(run, (trials.counts.values, known, codes.astype(np.float32)), _chunk_of(trials))
+
+
+def rates_of(
+    fitted: Fitted,
+    codes: np.ndarray,
+    *,
+    bins: int,
+    seed: int,
+    starts: np.ndarray | None = None,
+    inputs: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
+) -> np.ndarray:
+    """Rates in Hz, (trial, time, neuron), of codes (trial, code_dimension).
+
+    Args:
+        fitted: the model.
+        codes: of the trials to be made.
+        bins: of each.
+        seed: of the noise to begin from and of fresh noise.
+        starts: noise to begin from, (trial, time, neuron); nothing fresh is then drawn.
+        inputs: known inputs, zero if not given.
+        lengths: bins of each trial, where they differ; bins beyond are NaN.
+
+    Raises:
+        UndertowError: codes of another dimension, or values that are not finite.
+    """
+    coded_as = coded(fitted)
+    codes = np.asarray(codes, np.float32)
+    if codes.ndim != 2 or codes.shape[1] != coded_as.dimension:
+        raise UndertowError(
+            f"The codes have the shape {codes.shape}, but this {fitted.recipe.model.section} makes activity of codes "
+            f"(trial, {coded_as.dimension}); pass what encode gives."
+        )
+    count, neurons = len(codes), len(fitted.session.neurons)
+    known = np.zeros((count, bins, fitted.session.inputs), np.float32) if inputs is None else inputs
+    lengths = np.full(count, bins) if lengths is None else np.asarray(lengths)
+    is_there = np.arange(bins)[None] < lengths[:, None]
+    given = (codes, known.astype(np.float32), is_there, np.arange(count, dtype=np.int32))
+    if starts is not None:
+        given = (*given, starts.astype(np.float32))
+    run = _compiled(fitted.model, partial(_generate, neurons, seed if starts is None else None))
+    size = int(np.clip(CHUNK_ENTRIES // (bins * neurons), 1, LARGEST_CHUNK))
+    rates = _in_chunks(run, given, size) / fitted.session.bin_width
+    rates[~is_there] = np.nan
+    return rates
+
+
+def as_recording(
+    fitted: Fitted,
+    rates: np.ndarray,
+    codes: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    start: float = 0.0,
+    split: Any = "test",
+) -> xr.Dataset:
+    """Trials with counts drawn from rates (Hz), by the observation of the model; the rates themselves are `true_rates`."""
+    expected = rates * fitted.session.bin_width
+    counts = drawn_counts(fitted.recipe.model.observation, expected, seed)
+    made = as_trials(
+        counts,
+        bin_width=fitted.session.bin_width,
+        start=start,
+        neuron=fitted.session.neurons,
+        split=split,
+        true_rates=rates.astype(np.float32),
+        session=f"{fitted.session.name}, generated",
+        **columns,
+    )
+    return made.assign(code=(("trial", "code_dimension"), np.asarray(codes, np.float32)))
+
+
+def drawn_counts(observation: str, expected: np.ndarray, seed: int) -> np.ndarray:
+    """Counts of expected counts a bin; of real-valued activity the activity itself. NaN stays."""
+    if OBSERVATIONS[observation](1).support != "counts":
+        return expected.astype(np.float32)
+    drawn = np.random.default_rng(seed).poisson(np.nan_to_num(expected)).astype(np.float32)
+    return np.where(np.isfinite(expected), drawn, np.float32(np.nan))
+
+
+def _compiled(model: Model, function):
+    """`function(model, *arrays of one trial)` over trials, compiled once for the model's arrays."""
+    arrays, static = eqx.partition(model, eqx.is_array)
+
+    def one(arrays, *given):
+        return function(eqx.combine(arrays, static), *given)
+
+    over_trials = jax.jit(lambda arrays, *given: jax.vmap(partial(one, arrays))(*given))
+    return partial(over_trials, arrays)
+
+
+def _encode(model: Model, seen, inputs):
+    return model.coded().encode(seen, inputs)
+
+
+def _start(model: Model, seen, inputs, code):
+    return model.coded().start_of(seen, inputs, code)
+
+
+def _generate(neurons, seed, model: Model, code, inputs, is_there, number, start=None):
+    if start is not None:
+        return model.coded().generate(code, inputs, is_there, start, key=None)
+    start_key, sample_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
+    start = jax.random.normal(start_key, (inputs.shape[0], neurons))
+    return model.coded().generate(code, inputs, is_there, start, key=sample_key)
+
+
+def _chunk_of(trials: xr.Dataset) -> int:
+    entries = trials.sizes["time"] * trials.sizes["neuron"]
+    return int(np.clip(CHUNK_ENTRIES // entries, 1, min(LARGEST_CHUNK, trials.sizes["trial"])))
+
+
+def _in_chunks(run, given: tuple[np.ndarray, ...], size: int) -> np.ndarray:
+    """The outcome for all trials, by pieces of one shape; the last is filled up."""
+    count = len(given[0])
+    if not count:
+        raise UndertowError("There is no trial among those asked for; ask for 1 or more.")
+    size = min(size, count)
+    pieces = []
+    for begin in range(0, count, size):
+        piece = [part[begin : begin + size] for part in given]
+        filled = [np.pad(part, [(0, size - len(part))] + [(0, 0)] * (part.ndim - 1)) for part in piece]
+        outcome = np.asarray(run(*map(jnp.asarray, filled)))[: len(piece[0])]
+        pieces.append(outcome)
+    return np.concatenate(pieces)
