@@ -8,6 +8,7 @@ import pytest
 import undertow as ut
 from undertow.baselines import BASELINES
 from undertow.baselines.gpfa import GPFA
+from undertow.baselines.pca import PCA
 from undertow.baselines.psth import PSTH
 from undertow.baselines.slds import SLDS
 from undertow.baselines.smoothing import Smoothing
@@ -24,6 +25,7 @@ ROWS = {
     "gpfa": GPFA(candidates=(1, 2), iterations=12, alphas=(0.01, 0.1), folds=2),
     "slds": SLDS(states=2, factors=2, iterations=8, alphas=(0.01, 0.1), folds=2),
     "psth": PSTH(widths=(0.03, 0.06), folds=2),
+    "pca": PCA(code=3),
 }
 
 

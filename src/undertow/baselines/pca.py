@@ -3,7 +3,8 @@
     x = (smooth(k) - mean) as one vector of (time x neuron)        what was not observed is at its mean
     c = D^-1 U x,      x' = U^T D c,      r = mean + x', never below 1e-4
 
-with U the first components of the training trials and D their standard deviations, so that codes have variance one: a linear model
+with U the first components of the training trials and D their standard deviations, so that codes have variance one: a linear
+model
 beside those that draw activity from codes (`Model.coded`). An entry that was not observed pulls a code towards the mean. It is
 no competitor as an estimate of rates: a trial is only what a few components hold.
 """
@@ -11,6 +12,7 @@ no competitor as an estimate of rates: a trial is only what a few components hol
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,14 +46,14 @@ class PCA(DirectConfig):
         self,
         data: FitData,
         *,
-        seed: int,
-        say: Callable[[str], None],  # noqa: ARG002 - nothing is drawn
+        seed: int,  # noqa: ARG002 - nothing is drawn
+        say: Callable[[str], None],  # noqa: ARG002
     ) -> tuple["PCA", "PCAModel", dict[str, Any]]:
         """The components of all neurons and bins of the training trials."""
         trials, bins, neurons = data.counts.shape
         if self.code >= trials:
             raise UndertowError(
-                f"{self.code} components can't be found in {trials} training trials; set pca.code to {max(trials - 1, 1)} or fewer."
+                f"{self.code} components can't be found in {trials} training trials; set pca.code below that."
             )
         weights = kernel(self.smoothing)
         smooth_all = jax.jit(lambda trial: smoothed(trial, jnp.isfinite(trial), weights)[0])
@@ -74,7 +76,7 @@ class PCAModel(DirectModel):
     mean: Float[Array, "time neuron"]
     components: Float[Array, "code_dimension time neuron"]
     spread: Float[Array, " code_dimension"]
-    config: PCA
+    config: PCA = eqx.field(static=True)
 
     def estimate(
         self,
@@ -99,8 +101,14 @@ class PCAModel(DirectModel):
         return jnp.einsum("ktn,tn->k", self.components[:, :bins], away) / self.spread
 
     def _from_code(
-        self, code: Array, inputs: Array, is_there: Array, start: Array, *, key: Key[Array, ""] | None
-    ) -> Array:  # noqa: ARG002
+        self,
+        code: Array,
+        inputs: Array,
+        is_there: Array,  # noqa: ARG002 - every model with codes answers the same call
+        start: Array,  # noqa: ARG002
+        *,
+        key: Key[Array, ""] | None,  # noqa: ARG002
+    ) -> Array:
         bins = self._bins(inputs.shape[0])
         away = jnp.einsum("k,ktn->tn", code * self.spread, self.components[:, :bins])
         return jnp.maximum(self.mean[:bins] + away, SMALLEST_RATE)
@@ -111,6 +119,7 @@ class PCAModel(DirectModel):
     def _bins(self, bins: int) -> int:
         if bins > self.mean.shape[0]:
             raise UndertowError(
-                f"A trial has {bins} bins, but these components were fitted to trials of {self.mean.shape[0]}; cut the trial, or fit again."
+                f"A trial has {bins} bins, but these components were fitted to trials of {self.mean.shape[0]}; cut "
+                f"the trial, or fit again."
             )
         return bins

@@ -1,12 +1,16 @@
 """From counts to the continuous activity that a diffusion model works on, and back to rates.
 
-    a_tn = f(sum_j w_{t-j} k_jn / sum_j w_{t-j})      Gaussian weights w over the bins j that were observed; f the square root if asked
+    a_tn = f(sum_j w_{t-j} k_jn / sum_j w_{t-j})      Gaussian weights w over the bins j that were observed; f the square root
+    if asked
     x_tn = (a_tn - m_n) / s_n                         mean and standard deviation over the training trials
     r_tn = f^-1(m_n + s_n x_tn), never below 0        the inverse, in expected counts a bin
 
-Weights of bins that were not observed are left out and the rest filled up to one, so that a trial's edges do not sink and a missing
-entry is bridged by its neighbours; an entry without any observed neighbour is at its mean, x = 0. Smoothing the square root of counts
-makes rates, squared, a little lower than they were (Jensen): the square root is taken of the smoothed counts instead, where the inverse is
+Weights of bins that were not observed are left out and the rest filled up to one, so that a trial's edges do not sink and a
+missing
+entry is bridged by its neighbours; an entry without any observed neighbour is at its mean, x = 0. Smoothing the square root of
+counts
+makes rates, squared, a little lower than they were (Jensen): the square root is taken of the smoothed counts instead, where the
+inverse is
 exact.
 """
 

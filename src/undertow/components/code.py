@@ -1,10 +1,13 @@
 """The auxiliary encoder: what one vector, the trial's code, keeps of its activity.
 
-"convolution" is a stack of residual blocks over the bins whose strides halve them, "gru" a bidirectional recurrent network; either
-gives features of every bin, attention pools them (the weights are a softmax of a learned linear map), and linear heads give the code
+"convolution" is a stack of residual blocks over the bins whose strides halve them, "gru" a bidirectional recurrent network;
+either
+gives features of every bin, attention pools them (the weights are a softmax of a learned linear map), and linear heads give the
+code
 (deterministic), or its mean and log-variance (Gaussian). Bins after a trial's end have no weight.
 
-InfoDiffusion (arXiv 2306.08757) reads pictures by a network like its denoiser; what GNOCCHI reads trials with is not known, so this is
+InfoDiffusion (arXiv 2306.08757) reads pictures by a network like its denoiser; what GNOCCHI reads trials with is not known, so
+this is
 our choice.
 """
 

@@ -1,8 +1,10 @@
 """Where codes come from when nobody encoded a trial: priors of a code, and one that is learned.
 
 A prior is what the codes are drawn towards while training (`discrepancy.py`): independent normals; ten modes in every pair of
-dimensions, on a circle, each stretched along its radius (InfoDiffusion's "10mix", which breaks the symmetry under rotation that normals
-have); or a swiss roll, in two dimensions. `LearnedPrior` is a diffusion model of the codes themselves (a latent diffusion; Preechakul
+dimensions, on a circle, each stretched along its radius (InfoDiffusion's "10mix", which breaks the symmetry under rotation that
+normals
+have); or a swiss roll, in two dimensions. `LearnedPrior` is a diffusion model of the codes themselves (a latent diffusion;
+Preechakul
 et al. 2022, arXiv 2111.15640): it may follow whatever shape the codes take. It is trained beside the rest and sends no gradient
 to the codes, which it sees standardised by a mean and a spread that it learns with them.
 """
@@ -69,14 +71,16 @@ def check_prior(kind: CodePriorKind, dimension: int) -> None:
         )
     if kind == "swiss_roll" and dimension != 2:
         raise UndertowError(
-            f"The prior 'swiss_roll' is a curve in a plane, but gnocchi.code={dimension}; take gnocchi.code=2, or another code_prior."
+            f"The prior 'swiss_roll' is a curve in a plane, but gnocchi.code={dimension}; take gnocchi.code=2, or "
+            f"another code_prior."
         )
 
 
 class LearnedPrior(eqx.Module):
     """A diffusion of standardised codes: layers of one hidden width, into each of which the noised code enters anew.
 
-    `h <- norm((1 + level features) * silu(linear([h, x])))`; the answer is the velocity. (After the latent networks of DiffAE and InfoDiffusion.)
+    `h <- norm((1 + level features) * silu(linear([h, x])))`; the answer is the velocity. (After the latent networks of DiffAE
+    and InfoDiffusion.)
     """
 
     embedding: LevelEmbedding

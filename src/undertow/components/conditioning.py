@@ -4,7 +4,8 @@ A vector of features turns into a scale and a shift of every channel of a normal
 
     h' = norm(h) * (1 + s) + b,      [s, b] = features W + c
 
-W and c start at zero, so that a network begins as if it were told nothing (Peebles and Xie 2023, arXiv 2212.09748; published InfoDiffusion
+W and c start at zero, so that a network begins as if it were told nothing (Peebles and Xie 2023, arXiv 2212.09748; published
+InfoDiffusion
 starts them at random). Level and code have norms of their own, as in InfoDiffusion (arXiv 2306.08757).
 """
 
@@ -53,7 +54,9 @@ class LevelEmbedding(eqx.Module):
 
 
 class CodeEmbedding(eqx.Module):
-    """A linear map of the code with a SiLU behind, and a vector in its place where no code is told (guidance without classifier)."""
+    """A linear map of the code with a SiLU behind, and a vector in its place where no code is told (guidance without
+    classifier).
+    """
 
     linear: Linear
     untold: Float[Array, " feature"]

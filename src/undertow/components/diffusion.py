@@ -10,16 +10,19 @@ and `Clean.of` turns any of them into both x_0 and eps. The samplers are functio
 
 * `ddim`: x_s = alpha_s x_0 + sigma_s eps, plus fresh noise for eta > 0 (Song et al. 2021, arXiv 2010.02502, eq. 12 and 16);
 * `ddpm`: the same with eta = 1, which is ancestral sampling with the posterior's variance, right for any stride;
-* `heun`: the same step with eps averaged over its two ends (Karras et al. 2022, algorithm 1): two evaluations a step but for the last;
+* `heun`: the same step with eps averaged over its two ends (Karras et al. 2022, algorithm 1): two evaluations a step but for
+  the last;
 * `dpm`: DPM-Solver++ of second order, multistep (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
 
 Both first-order samplers lose variance with few steps (cos(pi / 40)^20 = 0.94 of the deviation in 20 even ones, for standardised
 data), since the x_0 in hand is a mean and the spread around it is left out. `matched` puts that back. The spread's mean over the
-entries follows from how long the noise's answer is: with q = mean eps^2, V = (sigma_t / alpha_t)^2 (1 - q) (Bao et al. 2022, arXiv
+entries follows from how long the noise's answer is: with q = mean eps^2, V = (sigma_t / alpha_t)^2 (1 - q) (Bao et al. 2022,
+arXiv
 2201.06503). `ddpm` adds it to the fresh noise (their eq. 8); `ddim` lengthens eps until x_s has the second moment that is due,
 alpha_s^2 E x_0^2 + sigma_s^2: our own rule, exact for Gaussian data at any stride.
 
-`invert` runs DDIM backwards, from data to noise. Each of its steps is implicit, and repeating it makes the way there and back exact.
+`invert` runs DDIM backwards, from data to noise. Each of its steps is implicit, and repeating it makes the way there and back
+exact.
 """
 
 from collections.abc import Callable
@@ -70,8 +73,10 @@ def question(target: Target, clean: Array, noise: Array, level: Level) -> Array:
 def error_weight(target: Target, weighting: Weighting, level: Level, gamma: float = 5.0) -> Array:
     """The weight of the squared error at a level of signal-to-noise S.
 
-    "even" weighs the answer's own error by 1. "min_snr" caps what low noise counts (Hang et al. 2023, arXiv 2303.09556): in terms of
-    the error of x_0 the weight is min(S, gamma), that is min(S, gamma) / S of the noise's and min(S, gamma) / (S + 1) of the velocity's.
+    "even" weighs the answer's own error by 1. "min_snr" caps what low noise counts (Hang et al. 2023, arXiv 2303.09556): in
+    terms of
+    the error of x_0 the weight is min(S, gamma), that is min(S, gamma) / S of the noise's and min(S, gamma) / (S + 1) of the
+    velocity's.
     """
     if weighting == "even":
         return jnp.ones_like(level.alpha)
@@ -133,7 +138,8 @@ def invert(
 ) -> Float[Array, "..."]:
     """The noise from which DDIM without fresh noise makes this `data`, through the same `angles`.
 
-    Each step solves x_s = ddim(x_t) for x_t by fixed-point rounds; with none it is the usual inversion, which takes x_0 and eps at x_s.
+    Each step solves x_s = ddim(x_t) for x_t by fixed-point rounds; with none it is the usual inversion, which takes x_0 and eps
+    at x_s.
     """
 
     def retreat(state, between):

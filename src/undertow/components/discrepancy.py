@@ -4,12 +4,14 @@
 
 over pairs of codes c and of prior draws p (Gretton et al. 2012), for codes of dimension L by one of the kernels
 
-    infovae    exp(-|x - y|^2 / L^2)                                                  as published (InfoDiffusion; Zhao et al. 2019)
+    infovae    exp(-|x - y|^2 / L^2)                                                  as published (InfoDiffusion; Zhao et al.
+    2019)
     imq        mean over s in {.1 .2 .5 1 2 5 10} of C / (C + |x - y|^2), C = 2 L s   our default
     median     exp(-|x - y|^2 / m), m the median of |x - y|^2 between all pairs
 
 The published kernel is nearly constant from 32 dimensions on and can't tell a collapsed code from a matched one
-(benchmarks/RESULTS.md). "imq" and "median" leave out pairs of a point with itself (unbiased; can be below 0), "infovae" keeps them, as
+(benchmarks/RESULTS.md). "imq" and "median" leave out pairs of a point with itself (unbiased; can be below 0), "infovae" keeps
+them, as
 published.
 """
 

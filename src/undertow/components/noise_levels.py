@@ -4,14 +4,17 @@ Everywhere in this house a noised sample is (Ho et al. 2020, arXiv 2006.11239; K
 
     x_i = alpha_i x_0 + sigma_i eps,      alpha_i^2 + sigma_i^2 = 1,      level i = 0 (next to no noise) ... T - 1
 
-so that data of variance one stay so, and a level is an angle: `angle = arctan2(sigma, alpha)`, from 0 to pi / 2. Networks are told
+so that data of variance one stay so, and a level is an angle: `angle = arctan2(sigma, alpha)`, from 0 to pi / 2. Networks are
+told
 the angle, never the number of the level, so that a sampler may visit any levels, also between those of training. Schedules:
 
 * "linear": beta from 1e-4 to 0.02 (Ho et al.); "linear_low": from 1e-5 to 0.01 (InfoDiffusion), whose last level still holds 8 %
   of the signal, so that sampling from pure noise shrinks the data's mean;
 * "cosine" (Nichol and Dhariwal 2021, arXiv 2102.09672): s = 0.008, beta at most 0.999;
-* "edm" (Karras et al. 2022, arXiv 2206.00364): ln(sigma / alpha) is normal. With data of standard deviation one its preconditioning
-  is the target "velocity" here, and its weights are even; mean -0.5 and spread 1.2 are the published numbers moved to that deviation.
+* "edm" (Karras et al. 2022, arXiv 2206.00364): ln(sigma / alpha) is normal. With data of standard deviation one its
+  preconditioning
+  is the target "velocity" here, and its weights are even; mean -0.5 and spread 1.2 are the published numbers moved to that
+  deviation.
 
 With `zero_terminal` sqrt(abar) is shifted and rescaled so that the last level is pure noise (Lin et al. 2023, arXiv 2305.08891,
 algorithm 1). With one level there is nothing but pure noise: the denoiser is then the decoder of a variational autoencoder.
@@ -80,7 +83,8 @@ def visited(schedule: np.ndarray, steps: int, spacing: Spacing) -> np.ndarray:
     """The angles that a sampler of so many steps goes through, (step + 1): from the noisiest level to no noise at all.
 
     "trailing" takes every (T / steps)-th level and begins with the last; "angle" divides the angle evenly; "karras" divides the
-    seventh root of sigma / alpha (Karras et al. 2022, eq. 5), between the second-noisiest visited level where the last is pure noise.
+    seventh root of sigma / alpha (Karras et al. 2022, eq. 5), between the second-noisiest visited level where the last is pure
+    noise.
 
     Raises:
         UndertowError: fewer steps than one.

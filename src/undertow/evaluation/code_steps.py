@@ -101,7 +101,8 @@ def fit_steps(
         values = np.asarray(values, float)
         if values.shape != (len(codes),) or not np.isfinite(values).all() or np.ptp(values) < SMALLEST_SPREAD:
             raise UndertowError(
-                f"The behaviour '{name}' can't be read from codes: it must have one finite value for each of the {len(codes)} trials, and "
+                f"The behaviour '{name}' can't be read from codes: it must have one finite value for each of the "
+                f"{len(codes)} trials, and "
                 "vary; leave it out."
             )
         part = np.stack([np.cos(values), np.sin(values)], axis=1) if name in angles else values[:, None]
@@ -109,7 +110,8 @@ def fit_steps(
         parts, start = [*parts, part], start + part.shape[1]
     if not 1 <= start <= codes.shape[1]:
         raise UndertowError(
-            f"{len(parts)} behaviours take {start} columns, but a code has {codes.shape[1]} dimensions, too few to move one and keep the "
+            f"{len(parts)} behaviours take {start} columns, but a code has {codes.shape[1]} dimensions, too few "
+            f"to move one and keep the "
             "others; name fewer behaviours to keep, or fit with a larger code."
         )
     targets = np.concatenate(parts, axis=1)

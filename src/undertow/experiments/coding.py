@@ -1,6 +1,7 @@
 """Trials as codes and activity from codes, for any fitted model that has them (`Model.coded`): encode, reconstruct, sample.
 
-Everything generated comes as trials of the house: `counts` drawn from the rates, `true_rates` (Hz) the rates themselves, `code`, and
+Everything generated comes as trials of the house: `counts` drawn from the rates, `true_rates` (Hz) the rates themselves,
+`code`, and
 columns that say where each trial came from. So it can be described, scored, saved and fitted like a recording.
 """
 
@@ -89,7 +90,8 @@ def starts_of(fitted: Fitted, trials: xr.Dataset, codes: np.ndarray) -> np.ndarr
     """
     if coded(fitted).start_of is None:
         raise UndertowError(
-            f"Activity of '{fitted.recipe.model.section}' follows from the code alone, so no noise belongs to a trial; leave own_noise out."
+            f"Activity of '{fitted.recipe.model.section}' follows from the code alone, so no noise belongs to a "
+            f"trial; leave own_noise out."
         )
     trials = for_session(check_trials(trials), fitted.session)
     known = batches.arrays(trials, slice(None)).inputs

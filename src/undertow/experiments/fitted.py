@@ -111,7 +111,8 @@ class Fitted:
         return behaviour.fit_decoder(self, trials, lags=lags, window=window, delay=delay)
 
     def encode(self, trials: xr.Dataset) -> xr.DataArray:
-        """The code of every trial, (trial, code_dimension), for a model that has codes: gnocchi, pca, lfads without inferred inputs.
+        """The code of every trial, (trial, code_dimension), for a model that has codes: gnocchi, pca, lfads without inferred
+        inputs.
 
         Raises:
             UndertowError: a model without codes, other neurons, or another bin width.

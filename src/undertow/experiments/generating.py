@@ -90,7 +90,7 @@ def interpolate(
     return coding.as_recording(fitted, rates, path, columns, seed=seed, start=_left_edge(trials))
 
 
-def traverse(
+def traverse(  # noqa: PLR0913 - what may be chosen of a walk, all by name
     fitted: Fitted,
     trials: xr.Dataset,
     behaviour: str,
@@ -160,7 +160,8 @@ def generate(
         trials: whose training trials say how codes and behaviour go together.
         behaviour: values by name; one for all trials, or one for each.
         number: trials, where behaviour does not say how many.
-        keep: behaviours that stay as they were in the trials drawn; none if not given, so that what goes with the asked values may follow.
+        keep: behaviours that stay as they were in the trials drawn; none if not given, so that what goes with the asked values
+        may follow.
         angles: as in `traverse`.
         seed: of the trials drawn, noise and spikes.
         **choices: of the sampler.
@@ -275,7 +276,8 @@ def _moved(
     distance = read.distance(codes)
     if distance.max() > read.farthest:
         warnings.warn(
-            f"{(distance > read.farthest).sum()} of {len(codes)} codes lie outside the data: up to {distance.max():.1f} standard deviations "
+            f"{(distance > read.farthest).sum()} of {len(codes)} codes lie outside the data: up to "
+            f"{distance.max():.1f} standard deviations "
             f"from the training codes' mean, whose own farthest lies {read.farthest:.1f} away; what is made of them is a guess.",
             stacklevel=3,
         )

@@ -7,18 +7,22 @@ The model (McCart et al. 2024, arXiv 2407.21195; Wang et al. 2023, InfoDiffusion
     x_i = alpha_i x_0 + sigma_i eps                    noised, at a random level i; components/noise_levels.py
     answer(x_i, angle_i, c)                            the denoiser: eps, x_0 or the velocity; components/unet.py
 
-trained, encoder and denoiser together, on the weighted error of the answer plus, in units of its mean over the entries of a trial,
+trained, encoder and denoiser together, on the weighted error of the answer plus, in units of its mean over the entries of a
+trial,
 
     w_d MMD(codes of the batch, draws of the prior)    "code_discrepancy"; components/discrepancy.py
     w_k |KL(q(c) || N(0, 1)) - capacity|               "kl_code", of Gaussian codes
     w_f error of x_0 at the first level, / T           "first_step", if asked
     w_p error of a diffusion of the codes themselves   "code_prior", if asked; sends nothing to the codes
 
-With InfoDiffusion's (zeta, lambda): w_k = 1 - zeta and w_d = lambda + zeta - 1. So zeta = 1 is the model of the paper (a deterministic
-code and the discrepancy), zeta = lambda = 0 with weights of 0 DiffAE, no code a plain diffusion, and one level of noise a variational
+With InfoDiffusion's (zeta, lambda): w_k = 1 - zeta and w_d = lambda + zeta - 1. So zeta = 1 is the model of the paper (a
+deterministic
+code and the discrepancy), zeta = lambda = 0 with weights of 0 DiffAE, no code a plain diffusion, and one level of noise a
+variational
 autoencoder: an InfoVAE, or with lambda = 0 a beta-VAE.
 
-Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights are
+Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
+are
 our choices, measured in benchmarks/RESULTS.md. An estimate is an activity drawn for the trial's code: it follows what the code
 knows of a trial, not its every bin.
 """
@@ -39,7 +43,6 @@ from undertow.components.code_priors import CODE_PRIORS, CodePriorKind, LearnedP
 from undertow.components.conditioning import CodeEmbedding, Conditions, LevelEmbedding
 from undertow.components.corruption import Corrupted
 from undertow.components.diffusion import (
-    Clean,
     Sampler,
     SamplerKind,
     Target,
@@ -298,7 +301,7 @@ class GnocchiModel(Model):
         if posterior is None:
             return terms
         entries = jax.lax.pmean(jnp.sum(corrupted.weight), TRIALS)
-        of_code = self._code_terms(posterior, angles, chosen, key=prior_key)
+        of_code = self._code_terms(posterior, chosen, key=prior_key)
         return terms | {name: entries * value for name, value in of_code.items()}
 
     def penalties(self) -> dict[str, Float[Array, ""]]:
@@ -430,7 +433,7 @@ class GnocchiModel(Model):
         return factors[self.config.target] * jnp.ones(())
 
     def _code_terms(
-        self, posterior: Posterior, angles: Array, chosen: Array, *, key: Key[Array, ""]
+        self, posterior: Posterior, chosen: Array, *, key: Key[Array, ""]
     ) -> dict[str, Float[Array, ""]]:
         """What a trial's code costs: a row of the batch's discrepancy, its KL, and the error of the prior that is learned."""
         config = self.config
