@@ -16,10 +16,12 @@ from undertow.cli.options import (
     AS_PUBLISHED,
     EVERY,
     FROM_CHANCE,
+    SEVEN_STEPS,
     UNCUT,
     HowToBegin,
     HowToCut,
     HowToSearch,
+    HowToWalk,
     Session,
     Settings,
     Shared,
@@ -152,7 +154,7 @@ def fit(
     Example: undertow fit lfads trials.nc --out runs/first --set lfads.factors=20 training.epochs=300
 
     Args:
-        model: lfads, ndt or autoencoder; or a baseline: smoothing, gpfa, slds, psth. May be left out with --from.
+        model: lfads, ndt, autoencoder or gnocchi; or a baseline: smoothing, gpfa, slds, psth, pca. May be left out with --from.
         sources: Trials, or any sources that convert takes, each a session of its own.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.
@@ -181,7 +183,7 @@ def search(
     Example: undertow search lfads trials.nc --out runs/auto --members 20 --space lfads.dropout_rate=0:0.4
 
     Args:
-        model: lfads, ndt or autoencoder. May be left out with --from: every member begins with that run's weights.
+        model: lfads, ndt, autoencoder or gnocchi. May be left out with --from: every member begins with that run's weights.
         sources: Trials, or any sources that convert takes, each a session of its own.
         out: The run's folder.
         recipe: A recipe's name or TOML file; what is not in it takes its default.
@@ -277,6 +279,65 @@ def infer(
     from undertow.experiments.commands.runs import run_infer
 
     say(run_infer(run, source, out, samples, cut, common))
+
+
+def sample(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    *,
+    out: Path,
+    number: Annotated[int, tyro.conf.arg(metavar="N")] = 256,
+    bins: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    settings: Settings = (),
+    compare: bool = True,
+    session: Session = None,
+    common: Shared = EVERY,
+) -> None:
+    """Draw trials from a model with codes (gnocchi, lfads without inferred inputs, pca), and hold them against the recording.
+
+    Example: undertow sample runs/gnocchi --number 500 --out drawn.nc --set steps=20
+
+    Args:
+        run: The folder of a finished run.
+        out: The file of trials to write.
+        number: Trials to draw.
+        bins: Bins of each; those of the fit if not given.
+        settings: How to sample, e.g. steps=20 sampler=heun guidance=1.5 two_phase=0.4.
+        compare: Print the statistics of the drawn spikes beside those of the recording's halves.
+        session: Which session of the run, where it holds several.
+    """
+    from undertow.experiments.commands.codes import run_sample
+
+    say(run_sample(run, out, number, bins, settings, session, common, compares=compare))
+
+
+def traverse(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    /,
+    *,
+    behaviour: Annotated[str, tyro.conf.arg(metavar="NAME")],
+    out: Path,
+    trials: Annotated[Path | None, tyro.conf.arg(metavar="TRIALS.nc")] = None,
+    walk: HowToWalk = SEVEN_STEPS,
+    settings: Settings = (),
+    session: Session = None,
+    common: Shared = EVERY,
+) -> None:
+    """Move one behaviour and leave the others: trials that a model with codes makes along the way.
+
+    Example: undertow traverse runs/gnocchi --behaviour reach_angle --out walk.nc
+
+    Args:
+        run: The folder of a finished run.
+        behaviour: A column of the trials, or a behaviour channel.
+        out: The file of trials to write.
+        trials: Trials with behaviour; those of the fit if not given.
+        settings: How to sample, e.g. steps=20 sampler=heun guidance=1.5.
+        session: Which session of the run, where it holds several.
+    """
+    from undertow.experiments.commands.codes import run_traverse
+
+    say(run_traverse(run, behaviour, out, trials, walk, settings, session, common))
 
 
 def evaluate(
@@ -430,6 +491,8 @@ COMMANDS = {
         dimensions,
         import_lfads_torch,
         infer,
+        sample,
+        traverse,
         evaluate,
         report,
         stream,

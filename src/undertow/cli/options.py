@@ -107,12 +107,29 @@ class Begin:
     """Other neurons than the run's: take what sessions share, train read-in and read-out."""
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How to walk along one behaviour."""
+
+    values: Annotated[tuple[float, ...], tyro.conf.arg(metavar="VALUE")] = ()
+    """Of the behaviour; from its 5th to its 95th percentile if not given, around the circle for an angle."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 7
+    """How many values, where they are not given."""
+    keep: Annotated[Names | None, tyro.conf.arg(metavar="NAME")] = None
+    """Behaviours that stay; all that are not nearly a line of the others if not given."""
+    sources: Annotated[int, tyro.conf.arg(metavar="N")] = 8
+    """Trials that are moved, spread over all."""
+    own_noise: bool = False
+    """Begin from each trial's own noise, so that what its code does not hold stays, too."""
+
+
 Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]
 HowToCut = Annotated[Cut, tyro.conf.OmitArgPrefixes]
 HowToBegin = Annotated[Begin, tyro.conf.OmitArgPrefixes]
 HowToSearch = Annotated[How, tyro.conf.OmitArgPrefixes]
+HowToWalk = Annotated[Walk, tyro.conf.OmitArgPrefixes]
 
-EVERY, UNCUT, AS_PUBLISHED, FROM_CHANCE = Common(), Cut(), How(), Begin()
+EVERY, UNCUT, AS_PUBLISHED, FROM_CHANCE, SEVEN_STEPS = Common(), Cut(), How(), Begin(), Walk()
 """What holds where nothing is said."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -188,6 +188,45 @@ def generate(
     return _moved(fitted, trials, moved, source, steps_of, columns, own_noise=False, seed=seed)
 
 
+class ReadAgain(NamedTuple):
+    """What codes of generated activity say of behaviour: names, values (step, trial, behaviour), and each one's spread in
+    training.
+
+    An angle is unrolled along the steps, so that it has no jump.
+    """
+
+    names: tuple[str, ...]
+    decoded: np.ndarray
+    spread: np.ndarray
+
+
+def read_again(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset, behaviour: str) -> ReadAgain:
+    """Encode the trials of a walk (`traverse`) again, and read all its behaviours from their codes."""
+    names = [str(name).removeprefix("read_") for name in made.coords if str(name).startswith("read_")]
+    name, read, codes, _ = _read_out(fitted, trials, behaviour, names, None)
+    shown = made.drop_vars([key for key in ("true_rates", "code") if key in made])
+    found = read.read(coding.encode(fitted, shown).values.astype(float))
+    of_training = read.read(codes[trials.split.values == SUBSETS])
+    steps = int(made.step.values.max()) + 1
+    order = [name, *(other for other in read.names if other != name)]
+    columns = []
+    for other in order:
+        by_step = found[other].reshape(-1, steps).T
+        columns.append(_unrolled(by_step, made.asked.values[:steps], other == name) if other in read.angles else by_step)
+    return ReadAgain(
+        tuple(order), np.stack(columns, axis=2), np.array([of_training[other].std() for other in order])
+    )
+
+
+def _unrolled(angle: np.ndarray, asked: np.ndarray, is_asked: bool) -> np.ndarray:  # noqa: FBT001
+    """Angles (step, trial) without jumps; of what was asked for in the turn that was asked for."""
+    angle = np.unwrap(angle, axis=0)
+    if not is_asked:
+        return angle
+    turns = np.round((np.unwrap(asked)[:, None] - angle).mean(0) / (2 * np.pi))
+    return angle + 2 * np.pi * turns
+
+
 def behaviours_of(trials: xr.Dataset) -> dict[str, np.ndarray]:
     """Every behaviour of trials (trial,): columns that are numbers and vary, and the means of behaviour channels."""
     found = {}
@@ -213,10 +252,9 @@ def closest_behaviour(name: str, recorded: Mapping[str, np.ndarray]) -> str:
     plain = name.replace(" ", "_").replace("-", "_")
     if plain in recorded:
         return plain
-    listed = ", ".join(recorded) or "none"
-    raise UndertowError(
-        f"The behaviour '{name}' was not recorded ({closest(plain, recorded)}); recorded are: {listed}."
-    )
+    hint = closest(plain, recorded)
+    listed = "" if hint.startswith("known") else f" Recorded are: {', '.join(recorded)}."
+    raise UndertowError(f"The behaviour '{name}' was not recorded; {hint}{listed}")
 
 
 def _read_out(

@@ -41,3 +41,13 @@ class How(Protocol):
     space: tuple[str, ...]
     ray: str | None
     workers: int | None
+
+
+class Walk(Protocol):
+    """How to walk along one behaviour; see `cli.options.Walk`."""
+
+    values: tuple[float, ...]
+    steps: int
+    keep: tuple[str, ...] | None
+    sources: int
+    own_noise: bool
