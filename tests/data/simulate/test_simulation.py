@@ -182,7 +182,7 @@ def test_trials_that_a_displacement_sends_away_are_displaced_anew():
 def test_every_system_is_named_in_the_help():
     described = inspect.getdoc(COMMANDS["simulate"])
     assert [name for name in SYSTEMS if name not in described] == []
-    assert set(LAWS) | {"chaotic-rnn", "chaotic-rnn-sessions", "imaging"} == set(SYSTEMS)
+    assert set(LAWS) | {"chaotic-rnn", "chaotic-rnn-sessions", "imaging", "reaching"} == set(SYSTEMS)
 
 
 @pytest.mark.parametrize(
