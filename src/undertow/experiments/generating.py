@@ -8,7 +8,7 @@ They are read from the codes of training trials by a line, and codes move so tha
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -243,6 +243,11 @@ def behaviours_of(trials: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
+def angles_of(names: Iterable[str]) -> set[str]:
+    """Those behaviours that are called angles or directions: they are taken to be in radians."""
+    return {name for name in names if any(word in name for word in ANGLE_WORDS)}
+
+
 def closest_behaviour(name: str, recorded: Mapping[str, np.ndarray]) -> str:
     """The behaviour of this name; blanks and hyphens count as underscores.
 
@@ -267,11 +272,7 @@ def _read_out(
     """The first behaviour's name, the read-out of what moves and what stays, all codes, and what was recorded."""
     recorded = behaviours_of(check_trials(trials))
     names = [closest_behaviour(name, recorded) for name in ([asked] if isinstance(asked, str) else asked)]
-    is_angle = (
-        {name for name in recorded if any(word in name for word in ANGLE_WORDS)}
-        if angles is None
-        else set(angles)
-    )
+    is_angle = angles_of(recorded) if angles is None else set(angles)
     is_training = trials.split.values == SUBSETS
     if not is_training.any():
         raise UndertowError(
