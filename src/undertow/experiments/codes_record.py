@@ -5,6 +5,7 @@ The cost is bounded: so many trials are encoded, walked and drawn, however many 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,12 @@ from undertow.experiments import coding, generating
 from undertow.experiments.codes_generated import generated_beside
 from undertow.experiments.codes_walk import walk_along
 from undertow.report.codes import Codes, Read
-from undertow.vocabulary import UndertowError
+from undertow.vocabulary import SPLITS, UndertowError
 
 if TYPE_CHECKING:
     from undertow.experiments.fitted import Fitted
 
+TEST = SPLITS[-1]
 MOST_TRIALS = 500
 MOST_PANELS = 8
 ENOUGH_LEFT_OUT = 20
@@ -31,7 +33,8 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
     """Everything the report draws of codes; None for a model without codes, or without enough trials that are no test trials."""
     if isinstance(fitted.model.coded(), str):
         return None
-    shown = shown_of(trials)
+    chosen = chosen_of(trials)
+    shown = trials.isel(trial=chosen)
     is_training = shown.split.values.astype(str) == generating.SUBSETS
     if not is_training.any() or shown.sizes["trial"] < 2:
         return None
@@ -43,6 +46,7 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
     known = {name: known[name] for name in found}
     drawn = _drawn(known, found, angles)
     plane, axes = plane_of(codes, known, angles & set(known))
+    walk = walk_along(fitted, shown, drawn, angles)
     return Codes(
         dimension=codes.shape[1],
         plane=plane,
@@ -53,17 +57,17 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
             Read(name, name in angles, known[name], found[name].values, found[name].r2) for name in drawn
         ),
         r2={name: reading.r2 for name, reading in found.items()},
-        walk=walk_along(fitted, shown, drawn, angles),
+        walk=None if walk is None else dataclasses.replace(walk, source=int(chosen[walk.source])),
         generated=generated_beside(fitted, shown),
     )
 
 
-def shown_of(trials: xr.Dataset) -> xr.Dataset:
-    """Training and validation trials, evenly spaced where there are many."""
-    chosen = np.flatnonzero(trials.split.values.astype(str) != "test")
-    if len(chosen) > MOST_TRIALS:
-        chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_TRIALS).round().astype(int)]
-    return trials.isel(trial=chosen)
+def chosen_of(trials: xr.Dataset) -> np.ndarray:
+    """Numbers of training and validation trials, evenly spaced where there are many."""
+    chosen = np.flatnonzero(trials.split.values.astype(str) != TEST)
+    if len(chosen) <= MOST_TRIALS:
+        return chosen
+    return chosen[np.linspace(0, len(chosen) - 1, MOST_TRIALS).round().astype(int)]
 
 
 def _readings(
@@ -104,8 +108,7 @@ def plane_of(
     centred = codes - codes.mean(axis=0)
     told = centred @ directions(codes, known, angles=angles).weights if known else centred
     values, share = _principal(told)
-    words = "what is read of behaviour" if known else "variance"
-    titles = [f"code direction {place + 1} ({part:.0%} of {words})" for place, part in enumerate(share)]
+    titles = [f"direction {place + 1} ({part:.0%})" for place, part in enumerate(share)]
     if values.shape[1] == 1 and codes.shape[1] > 1:
         rest, _ = _principal(centred - values @ np.linalg.lstsq(values, centred, rcond=None)[0])
         values, titles = np.concatenate([values, rest[:, :1]], axis=1), [*titles, "main direction of the rest"]

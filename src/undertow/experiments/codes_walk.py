@@ -137,10 +137,12 @@ def _most_changed(averages: np.ndarray) -> np.ndarray:
 
 
 def _most_active(averages: np.ndarray) -> np.ndarray:
-    """The most active neurons, by the time at which they peak on the average over all steps."""
-    course = np.nan_to_num(averages).mean(axis=0)
-    active = np.sort(np.argsort(-course.mean(axis=0), kind="stable")[:MOST_NEURONS])
-    return active[np.argsort(course[:, active].argmax(axis=0), kind="stable")]
+    """The most active neurons of (step, time, neuron), by the step at which they fire most, then by the time of their peak."""
+    known = np.nan_to_num(averages)
+    active = np.argsort(-known.mean(axis=(0, 1)), kind="stable")[:MOST_NEURONS]
+    favourite = known[..., active].mean(axis=1).argmax(axis=0)
+    peak = known[favourite, :, active].argmax(axis=1)
+    return active[np.lexsort((peak, favourite))]
 
 
 def _outside(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset) -> float:
@@ -168,7 +170,8 @@ def _paths(
         decoder = hand_decoder(recorded[is_training], behaviour[is_training], lags=lags)
     except UndertowError:  # too few complete bins
         return None
-    read = (~is_training if (~is_training).sum() >= 2 * STEPS else np.ones(len(split), bool)) & (near.member >= 0)
+    has_others = (~is_training).sum() >= 2 * STEPS
+    read = (~is_training if has_others else is_training) & (near.member >= 0)
     of_recorded = np.full(behaviour.shape, np.nan)
     of_recorded[read] = decoder(recorded[read])
     of_generated = decoder(smooth(made.counts.values, width))
@@ -178,6 +181,7 @@ def _paths(
         of_recorded=near.means(of_recorded),
         of_generated=mean_over_trials(of_generated.reshape(-1, STEPS, *of_generated.shape[1:])),
         r2=r2(of_recorded[read], behaviour[read]).mean,
+        read_from="validation trials" if has_others else "training trials",
         plane=plane,
     )
 

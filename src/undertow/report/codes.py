@@ -31,7 +31,8 @@ class Paths:
     """Behaviour over time along a walk, (step, time, channel) each, the average over trials; NaN where nothing is known.
 
     `recorded` is the behaviour of recorded trials near each step, `of_recorded` what the decoder reads from their activity, and
-    `of_generated` what it reads from the activity of the walk. `r2` is the decoder's, on the trials of `of_recorded`. `plane`
+    `of_generated` what it reads from the activity of the walk. `r2` is the decoder's, on the trials of `of_recorded`, which are those that
+    `read_from` names. `plane`
     holds the places of two channels that are a position, where there are two.
     """
 
@@ -40,6 +41,7 @@ class Paths:
     of_recorded: np.ndarray
     of_generated: np.ndarray
     r2: float
+    read_from: str
     plane: tuple[int, int] | None
 
 
@@ -53,7 +55,7 @@ class Walk:
         asked: (step,) its values.
         time: (time,) seconds.
         source: number of the trial that is shown step by step.
-        counts: (step, time, neuron) spikes drawn for this trial, neurons by the time of their peak.
+        counts: (step, time, neuron) spikes drawn for this trial, neurons by the step at which they fire most.
         rates: (step, time, neuron) Hz, the rates that they were drawn from.
         neurons: (neuron,) names, in the same order.
         changed: names of the neurons that change most along the walk.
