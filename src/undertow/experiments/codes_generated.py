@@ -31,7 +31,10 @@ def generated_beside(fitted: Fitted, trials: xr.Dataset, *, seed: int = 0) -> Ge
     recorded, generated = trials.counts.values, made.counts.values
     bin_width = float(trials.attrs["bin_width"])
     averages = np.stack(
-        [mean_over_trials(smooth(counts, SMOOTHING / bin_width)) / bin_width for counts in (recorded, generated)]
+        [
+            mean_over_trials(smooth(counts, SMOOTHING / bin_width)) / bin_width
+            for counts in (recorded, generated)
+        ]
     )
     shown = _by_peak(averages[0])
     rates = np.stack([_trial_rates(counts, bin_width) for counts in (_some(recorded, number), generated)])
@@ -88,6 +91,7 @@ def _correlations(recorded: np.ndarray, generated: np.ndarray, bin_width: float)
     axes = principal_axes(recorded, bin_width)
     first, second = np.tril_indices(recorded.shape[2], -1)
     both = [
-        generation.correlations(summary(counts, bin_width, axes))[first, second] for counts in (recorded, generated)
+        generation.correlations(summary(counts, bin_width, axes))[first, second]
+        for counts in (recorded, generated)
     ]
     return _some(np.stack(both, axis=1), MOST_PAIRS).T if len(first) else np.zeros((2, 0))

@@ -46,7 +46,7 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
     known = {name: known[name] for name in found}
     drawn = _drawn(known, found, angles)
     plane, axes = plane_of(codes, known, angles & set(known))
-    walk = walk_along(fitted, shown, drawn, angles)
+    walk = walk_along(fitted, shown, codes, {name: found[name].r2 for name in drawn}, angles)
     return Codes(
         dimension=codes.shape[1],
         plane=plane,
@@ -111,7 +111,10 @@ def plane_of(
     titles = [f"direction {place + 1} ({part:.0%})" for place, part in enumerate(share)]
     if values.shape[1] == 1 and codes.shape[1] > 1:
         rest, _ = _principal(centred - values @ np.linalg.lstsq(values, centred, rcond=None)[0])
-        values, titles = np.concatenate([values, rest[:, :1]], axis=1), [*titles, "main direction of the rest"]
+        values, titles = (
+            np.concatenate([values, rest[:, :1]], axis=1),
+            [*titles, "main direction of the rest"],
+        )
     if values.shape[1] == 1:
         values, titles = np.pad(values, [(0, 0), (0, 1)]), [*titles, ""]
     return values[:, :2], (titles[0], titles[1])

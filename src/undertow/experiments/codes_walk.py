@@ -1,4 +1,4 @@
-"""A walk for the report: the best-read behaviour is moved through its range, and what the activity then says is put beside recordings.
+"""A walk for the report: the best-read behaviour is moved through its range, and the activity is put beside recordings.
 
 Behaviour is decoded from generated spikes by a ridge decoder that was fitted to recorded training trials alone; recorded and
 generated counts are smoothed alike before.
@@ -7,7 +7,7 @@ generated counts are smoothed alike before.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from undertow.evaluation.psth import SMOOTHING
 from undertow.evaluation.r2 import r2
 from undertow.evaluation.smoothing import smooth
 from undertow.evaluation.traversals import leakage, monotonicity
-from undertow.evaluation.unseen_conditions import LAGS, HandDecoder, hand_decoder
+from undertow.evaluation.unseen_conditions import LAGS, hand_decoder
 from undertow.experiments import coding, generating
 from undertow.report.codes import Paths, Walk
 from undertow.vocabulary import UndertowError
@@ -44,15 +44,31 @@ class Near(NamedTuple):
         return np.stack([mean_over_trials(values[self.member == step]) for step in range(STEPS)])
 
 
-def walk_along(fitted: Fitted, trials: xr.Dataset, ranked: Sequence[str], angles: set[str]) -> Walk | None:
-    """A walk along the first of the `ranked` behaviours that the code has room for; None where there is none."""
-    dimension = coding.coded(fitted).dimension
-    fitting = [name for name in ranked if dimension >= (2 if name in angles else 1)]
+def walk_along(
+    fitted: Fitted, trials: xr.Dataset, codes: np.ndarray, told: Mapping[str, float], angles: set[str]
+) -> Walk | None:
+    """A walk along one behaviour.
+
+    Args:
+        fitted: a model with codes.
+        trials: without test trials.
+        codes: (trial, code_dimension) theirs.
+        told: R2 of every behaviour that may be walked along or kept, the best-read first.
+        angles: those that are angles.
+
+    Returns:
+        The walk along the best-read behaviour, or along an angle that is read half as well: it has no ends; None where the code
+        has no room for any.
+    """
+    fitting = [name for name in told if codes.shape[1] >= (2 if name in angles else 1)]
     if not fitting:
         return None
-    behaviour = fitting[0]
+    round_trips = [name for name in fitting if name in angles and told[name] >= 0.5 * told[fitting[0]]]
+    behaviour = (round_trips or fitting)[0]
     training = np.flatnonzero(trials.split.values.astype(str) == generating.SUBSETS)
-    sources = training[np.unique(np.linspace(0, len(training) - 1, min(SOURCES, len(training))).round().astype(int))]
+    sources = training[
+        np.unique(np.linspace(0, len(training) - 1, min(SOURCES, len(training))).round().astype(int))
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # codes outside the data: told as a share
         made = generating.traverse(
@@ -62,9 +78,10 @@ def walk_along(fitted: Fitted, trials: xr.Dataset, ranked: Sequence[str], angles
             steps=STEPS,
             sources=sources,
             own_noise=coding.coded(fitted).start_of is not None,
-            keep=_kept(dimension, ranked, behaviour, angles),
+            keep=_kept(codes.shape[1], tuple(told), behaviour, angles),
         )
-    return _told(fitted, trials, made, behaviour, is_angle=behaviour in angles)
+    outside = _outside(codes[training], made.distance.values)
+    return _told(fitted, trials, made, behaviour, outside, is_angle=behaviour in angles)
 
 
 def _kept(dimension: int, ranked: Sequence[str], behaviour: str, angles: set[str]) -> list[str]:
@@ -77,7 +94,9 @@ def _kept(dimension: int, ranked: Sequence[str], behaviour: str, angles: set[str
     return kept
 
 
-def _told(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset, behaviour: str, *, is_angle: bool) -> Walk:
+def _told(
+    fitted: Fitted, trials: xr.Dataset, made: xr.Dataset, behaviour: str, outside: float, *, is_angle: bool
+) -> Walk:
     asked = made.asked.values[:STEPS]
     near = near_steps(generating.behaviours_of(trials)[behaviour], asked, is_angle=is_angle)
     rates = made.true_rates.values.reshape(-1, STEPS, *made.true_rates.shape[1:])
@@ -107,8 +126,8 @@ def _told(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset, behaviour: str, 
         read=again.decoded[..., 0],
         others={} if leak is None else dict(zip(others, leak.of_average[1:].tolist(), strict=True)),
         monotonicity=monotonicity(again.decoded[..., 0]),
-        outside=_outside(fitted, trials, made),
-        paths=_paths(trials, made, recorded, width, near),
+        outside=outside,
+        paths=_paths(trials, made, recorded, near, is_placed=is_angle or behaviour[-2:] in ("_x", "_y")),
     )
 
 
@@ -145,20 +164,22 @@ def _most_active(averages: np.ndarray) -> np.ndarray:
     return active[np.lexsort((peak, favourite))]
 
 
-def _outside(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset) -> float:
-    """The share of codes farther from the training codes' mean than any training code."""
-    training = trials.isel(trial=trials.split.values.astype(str) == generating.SUBSETS)
-    codes = coding.encode(fitted, training).values.astype(float)
+def _outside(codes: np.ndarray, distance: np.ndarray) -> float:
+    """The share of distances (Mahalanobis) beyond that of every training code (trial, code_dimension)."""
     away = codes - codes.mean(axis=0)
     inverse = np.linalg.pinv(np.cov(codes.T).reshape(codes.shape[1], -1))
     farthest = np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away).max())
-    return float((made.distance.values > farthest).mean())
+    return float((distance > farthest * (1 + 1e-6)).mean())
 
 
 def _paths(
-    trials: xr.Dataset, made: xr.Dataset, recorded: np.ndarray, width: float, near: Near
+    trials: xr.Dataset, made: xr.Dataset, recorded: np.ndarray, near: Near, *, is_placed: bool
 ) -> Paths | None:
-    """Behaviour of recorded trials near each step, and what one decoder reads from recorded and from generated activity."""
+    """Behaviour of recorded trials near each step, and what one decoder reads from recorded and from generated activity.
+
+    Of positions that average to nothing over trials, because the walk is not along what places them, the distance from the
+    start.
+    """
     if "behaviour" not in trials:
         return None
     channels, plane = drawn_channels([str(name) for name in trials.behaviour_channel.values])
@@ -174,18 +195,27 @@ def _paths(
     read = (~is_training if has_others else is_training) & (near.member >= 0)
     of_recorded = np.full(behaviour.shape, np.nan)
     of_recorded[read] = decoder(recorded[read])
-    of_generated = decoder(smooth(made.counts.values, width))
+    of_generated = decoder(smooth(made.counts.values, SMOOTHING / float(trials.attrs["bin_width"])))
+    quality = r2(of_recorded[read], behaviour[read]).mean
+    if plane is not None and not is_placed:
+        behaviour, of_recorded, of_generated = map(from_start, (behaviour, of_recorded, of_generated))
+        channels, plane = ("distance from the start",), None
     return Paths(
         channels=channels,
         recorded=near.means(np.where(read[:, None, None], behaviour, np.nan)),
         of_recorded=near.means(of_recorded),
         of_generated=mean_over_trials(of_generated.reshape(-1, STEPS, *of_generated.shape[1:])),
-        r2=r2(of_recorded[read], behaviour[read]).mean,
+        r2=quality,
         read_from="validation trials" if has_others else "training trials",
         plane=plane,
     )
 
 
+def from_start(path: np.ndarray) -> np.ndarray:
+    """(trial, time, 1): how far a path (trial, time, channel) is from its first known place; NaN where it is not known."""
+    known = np.isfinite(path).all(axis=2)
+    first = path[np.arange(len(path)), known.argmax(axis=1)]
+    return np.linalg.norm(path - first[:, None], axis=2, keepdims=True)
 
 
 def drawn_channels(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, int] | None]:

@@ -212,7 +212,9 @@ def read_again(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset, behaviour: 
     columns = []
     for other in order:
         by_step = found[other].reshape(-1, steps).T
-        columns.append(_unrolled(by_step, made.asked.values[:steps], other == name) if other in read.angles else by_step)
+        columns.append(
+            _unrolled(by_step, made.asked.values[:steps], other == name) if other in read.angles else by_step
+        )
     return ReadAgain(
         tuple(order), np.stack(columns, axis=2), np.array([of_training[other].std() for other in order])
     )

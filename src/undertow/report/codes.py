@@ -31,9 +31,8 @@ class Paths:
     """Behaviour over time along a walk, (step, time, channel) each, the average over trials; NaN where nothing is known.
 
     `recorded` is the behaviour of recorded trials near each step, `of_recorded` what the decoder reads from their activity, and
-    `of_generated` what it reads from the activity of the walk. `r2` is the decoder's, on the trials of `of_recorded`, which are those that
-    `read_from` names. `plane`
-    holds the places of two channels that are a position, where there are two.
+    `of_generated` what it reads from the activity of the walk. `r2` is the decoder's, on the trials of `of_recorded`; `read_from`
+    says which they are. `plane` holds the places of two channels that are a position, where there are two.
     """
 
     channels: tuple[str, ...]

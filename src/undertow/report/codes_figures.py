@@ -8,7 +8,15 @@ from plotly.subplots import make_subplots
 
 from undertow.report import style
 from undertow.report.codes import Codes, Read
-from undertow.report.codes_words import axis_words, in_degrees, limits_of, near_turn, plain, scale_of
+from undertow.report.codes_words import (
+    axis_words,
+    in_degrees,
+    limits_of,
+    near_turn,
+    plain,
+    r2_words,
+    scale_of,
+)
 
 COLUMNS = 4
 ROW = 290  # pixels
@@ -48,7 +56,7 @@ def readings_figure(codes: Codes) -> go.Figure:
     """Each behaviour as it is read from the code of a trial against what was recorded, with the line on which both agree."""
     reads = codes.behaviours
     columns, rows = min(COLUMNS, len(reads)), -(-len(reads) // COLUMNS)
-    figure = _grid(rows, columns, [f"{axis_words(read.name, is_angle=read.is_angle)}: R² {read.r2:.2f}" for read in reads])
+    figure = _grid(rows, columns, [f"{plain(read.name)}: R² {r2_words(read.r2)}" for read in reads])
     for place, read in enumerate(reads):
         row, column = place // COLUMNS + 1, place % COLUMNS + 1
         there = np.isfinite(read.read)
@@ -102,7 +110,9 @@ def _coloured(read: Read, place: dict) -> dict:
     }
     return {
         "color": _drawn(read),
-        "colorscale": [[share, colour] for share, colour in zip(np.linspace(0, 1, len(colours)), colours, strict=True)],
+        "colorscale": [
+            [share, colour] for share, colour in zip(np.linspace(0, 1, len(colours)), colours, strict=True)
+        ],
         "cmin": low,
         "cmax": high,
         "size": 5,
@@ -114,4 +124,10 @@ def _bar_place(figure: go.Figure, row: int, column: int) -> dict:
     """A colour bar's place: right of its panel, as high as it."""
     panel = figure.get_subplot(row, column)
     (_, right), (bottom, top) = panel.xaxis.domain, panel.yaxis.domain
-    return {"x": right + 0.004, "xanchor": "left", "y": (bottom + top) / 2, "yanchor": "middle", "len": top - bottom}
+    return {
+        "x": right + 0.004,
+        "xanchor": "left",
+        "y": (bottom + top) / 2,
+        "yanchor": "middle",
+        "len": top - bottom,
+    }

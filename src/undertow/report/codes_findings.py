@@ -29,11 +29,13 @@ def _generated(codes: Codes) -> Iterator[Finding]:
     far = {name: one.ratio for name, one in codes.generated.statistics.items() if one.ratio > _FAR}
     if far:
         worst = sorted(far, key=lambda name: -far[name])[:3]
-        listed = "; ".join(f"{STATISTICS.get(name, (plain(name),))[0]}: {far[name]:.1f} times the floor" for name in worst)
+        listed = "; ".join(
+            f"{STATISTICS.get(name, (plain(name),))[0]}: {far[name]:.1f} times the floor" for name in worst
+        )
         yield Finding(
             "Generated trials differ from recorded ones",
-            f"{len(far)} of {len(codes.generated.statistics)} statistics are more than {_FAR:g} times as far from the recording "
-            f"as its halves are from each other. The farthest: {listed}.",
+            f"{len(far)} of {len(codes.generated.statistics)} statistics are more than {_FAR:g} times as far from the "
+            f"recording as its halves are from each other. The farthest: {listed}.",
             "Train longer or give the code more dimensions; until then take no conclusions from generated activity.",
         )
 
@@ -68,7 +70,8 @@ def _walk(codes: Codes) -> Iterator[Finding]:
     if not walk.monotonicity >= _FOLLOWS:
         yield Finding(
             f"The walk along {behaviour} is not followed",
-            f"What is read again from the generated activity goes with what was asked at a correlation of {walk.monotonicity:.2f}.",
+            "What is read again from the generated activity goes with what was asked at a correlation of "
+            f"{walk.monotonicity:.2f}.",
             "The model's activity does not follow its code: train longer, and compare trials made of shuffled codes.",
         )
         return

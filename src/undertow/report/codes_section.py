@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from undertow.report import figures
 from undertow.report.codes import Codes, Generated, Walk
-from undertow.report.codes_words import plain, step_names
+from undertow.report.codes_words import plain, r2_words, step_names
 from undertow.report.generated_figures import drawn_pairs
 from undertow.report.material import Material, Picture, Section, Table
 
@@ -14,7 +14,7 @@ STATISTICS = {
     "interval_mean_rmse": ("mean inter-spike intervals", "RMSE, s"),
     "interval_sd_rmse": ("sd of inter-spike intervals", "RMSE, s"),
     "rate_mean_rmse": ("mean rates of neurons", "RMSE, Hz"),
-    "rate_sd_rmse": ("their sd over trials", "RMSE, Hz"),
+    "rate_sd_rmse": ("sd of rates over trials", "RMSE, Hz"),
     "population_spectrum_rmse": ("power spectrum of the population", "RMSE, log10"),
     "component_spectrum_rmse": ("power spectra of main components", "RMSE, log10"),
     "sliced_wasserstein": ("whole trials, sliced Wasserstein", "distance, sd"),
@@ -22,46 +22,49 @@ STATISTICS = {
 }
 
 _CODES = (
-    "Each dot is a trial, at the same place in every panel; colours are what was recorded. The plane is the one in which the "
-    "codes tell most of behaviour (percentages: the share of all that a line reads from them). A behaviour whose colours run in order here can be read in this plane; one whose colours "
-    "are mixed may still be read along another direction: see the next figure."
+    "Each dot is a trial, at the same place in every panel; colours are what was recorded. The plane is the one in which "
+    "the codes tell most of behaviour (percentages: the share of all that a line reads from them). A behaviour whose "
+    "colours run in order here can be read in this plane; one whose colours are mixed may still be read along another "
+    "direction: see the next figure."
 )
 _PLAIN_CODES = (
     "Each dot is a trial, in the two main directions of the codes. No behaviour is known of these trials (columns that are "
     "numbers, or channels of behaviour), so that nothing colours them."
 )
 _READINGS = (
-    "Across: what was recorded; upwards: what a straight line (ridge regression) reads from the code of the same trial{where}. On the "
-    "dotted line both agree. R² is 1 where the code tells everything and 0 where it tells no more than the average."
+    "Across: what was recorded; upwards: what a straight line (ridge regression) reads from the code of the same "
+    "trial{where}. On the dotted line both agree. R² is 1 where the code tells everything and 0 where it tells no more "
+    "than the average."
 )
 _ACTIVITY = (
-    "Trial {source} made again while its {behaviour} is moved through the values above the panels and all else is to stay. Above: "
-    "spikes drawn, below: the rates that they were drawn from. Neurons are ordered by the step at which they fire most: look for "
-    "activity that moves upwards from step to step."
+    "Trial {source} made again while its {behaviour} is moved through the values above the panels and all else is to "
+    "stay. Above: spikes drawn, below: the rates that they were drawn from. Neurons are ordered by the step at which they"
+    " fire most: look for activity that moves upwards from step to step."
 )
 _AVERAGES = (
-    "The {number} neurons that change most along the walk, one colour for each value of {behaviour}. Left: recorded trials "
-    "whose {behaviour} is within half a step of it ({near} trials a step), smoothed and averaged. Right: the average over the "
-    "trials of the walk. Both sides should show the same order of colours at the same times; the walk keeps all other "
-    "behaviours as they are, so sizes may differ."
+    "The {number} neurons that change most along the walk, one colour for each value of {behaviour}. Left: recorded "
+    "trials whose {behaviour} is within half a step of it ({near} trials a step), smoothed and averaged. Right: the "
+    "average over the trials of the walk. Both sides should show the same order of colours at the same times; the walk "
+    "keeps all other behaviours as they are, so sizes may differ."
 )
 _PATHS = (
-    "Averages at each step. Left: behaviour of recorded trials near the step. Middle: what a ridge decoder, fitted to recorded "
-    "training trials alone, reads from the activity of {read} (R² {r2:.2f}): as good as it can be. Right: the same decoder on the "
-    "activity generated along the walk.{ends} The right panel should look like the middle one."
+    "Averages at each step. Left: behaviour of recorded trials near the step. Middle: what a ridge decoder, fitted to "
+    "recorded training trials alone, reads from the activity of {read} (R² {r2:.2f}): as good as it can be. Right: the "
+    "same decoder on the activity generated along the walk.{ends} The right panel should look like the middle one."
 )
 _GENERATED = (
-    "Left: single trials, recorded above and drawn from the model below; not the same trials, for generated ones belong to none. "
-    "Right: the average over all, smoothed by 50 ms. Rows are the same neurons above and below, by the time of their peak. "
-    "Generated spikes should be as many and as unevenly spread in time as recorded ones."
+    "Left: single trials, recorded above and drawn from the model below; not the same trials, for generated ones belong "
+    "to none. Right: the average over all, smoothed by 50 ms. Rows are the same neurons above and below, by the time of "
+    "their peak. Generated spikes should be as many and as unevenly spread in time as recorded ones."
 )
 _NEURONS = (
-    "Recorded across, generated upwards; on the dotted line both agree. One dot a neuron, and in the last panel one for each pair of "
-    "neurons. Dots below the line in the second panel mean that generated trials differ too little from each other."
+    "Recorded across, generated upwards; on the dotted line both agree. One dot a neuron{pairs}. Dots below the line in the "
+    "second panel mean that generated trials differ too little from each other."
 )
 _FLOOR = (
-    "Distances of {generated} generated from {recorded} recorded trials; 0 is best. The floor is the same distance between two "
-    "halves of the recorded trials: less can't be asked for. A ratio near 1 or below is as near as recordings are to each other."
+    "Distances of {generated} generated from {recorded} recorded trials; 0 is best. The floor is the same distance "
+    "between two halves of the recorded trials: less can't be asked for. A ratio near 1 or below is as near as recordings"
+    " are to each other."
 )
 
 
@@ -94,8 +97,8 @@ def codes(material: Material) -> Section | None:
     if found.r2:
         where = "validation trials" if found.is_left_out.any() else "trials left out, in five folds"
         introduction += (
-            f" Below: how well a straight line reads each behaviour from the code, on {where}. The figures show the behaviours that "
-            f"no line makes of the others."
+            f" Below: how well a straight line reads each behaviour from the code, on {where}. The figures show the "
+            "behaviours that no line makes of the others."
         )
     return Section("codes", "Codes", introduction, tuple(pictures), facts=_read_facts(found))
 
@@ -117,7 +120,9 @@ def walk(material: Material) -> Section | None:
             "walk-averages",
             figures.walk_averages_figure(found),
             _AVERAGES.format(
-                number=len(found.changed), behaviour=behaviour, near=f"{found.near.min()} to {found.near.max()}"
+                number=len(found.changed),
+                behaviour=behaviour,
+                near=f"{found.near.min()} to {found.near.max()}",
             ),
             "Curves of averaged rates of single neurons, one colour for each step of the walk.",
         ),
@@ -160,13 +165,13 @@ def generated(material: Material) -> Section | None:
             Picture(
                 "generated-neurons",
                 figures.generated_neurons_figure(found),
-                _NEURONS,
+                _NEURONS.format(pairs=", for correlations a pair of neurons" * bool(found.correlations.size)),
                 "Scatter plots of rates and correlations of generated against recorded trials.",
             )
         )
     introduction = (
-        "Codes drawn from the model's prior, and activity from these codes: trials that nobody recorded. They should look like "
-        "recorded ones, and differ from each other as much as those do."
+        "Codes drawn from the model's prior, and activity from these codes: trials that nobody recorded. They should look"
+        " like recorded ones, and differ from each other as much as those do."
     )
     if found.note:
         introduction += f" Their statistics can't be compared: {found.note}"
@@ -198,7 +203,7 @@ def _where(found: Codes) -> str:
 
 def _read_facts(found: Codes) -> tuple[tuple[str, str], ...]:
     ranked = sorted(found.r2.items(), key=lambda pair: -pair[1])
-    return tuple((plain(name), f"R² {r2:.2f}") for name, r2 in ranked)
+    return tuple((plain(name), f"R² {r2_words(r2)}") for name, r2 in ranked)
 
 
 def _walk_introduction(found: Walk) -> str:
@@ -207,10 +212,10 @@ def _walk_introduction(found: Walk) -> str:
     stay = f", while {others} are to stay" if others else ""
     names = step_names(found)
     return (
-        f"Codes of {found.read.shape[1]} training trials are moved along the direction that changes {behaviour} from {names[0]} to "
-        f"{names[-1]}{stay}; activity is then made of the moved codes. Does it change as recorded activity does? Behaviour is also "
-        f"read again from the generated spikes: {behaviour} should follow what was asked (a correlation of 1), and the others should "
-        f"not move (0 standard deviations for each one of {behaviour})."
+        f"Codes of {found.read.shape[1]} training trials are moved along the direction that changes {behaviour} from "
+        f"{names[0]} to {names[-1]}{stay}; activity is then made of the moved codes. Does it change as recorded activity "
+        f"does? Behaviour is also read again from the generated spikes: {behaviour} should follow what was asked (a "
+        f"correlation of 1), and the others should not move (0 standard deviations for each one of {behaviour})."
     )
 
 

@@ -13,6 +13,11 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+def r2_words(value: float) -> str:
+    """An R2 with two digits, and no sign before a zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def axis_words(name: str, *, is_angle: bool) -> str:
     """A behaviour's name with its unit where it is known."""
     return f"{plain(name)} (degrees)" if is_angle else plain(name)
@@ -54,6 +59,8 @@ def step_names(walk: Walk) -> list[str]:
 def step_colours(walk: Walk) -> list[str]:
     """One colour for each step."""
     if walk.is_angle:
-        return [style.from_scale(style.CYCLE_SCALE, (value + np.pi) / (2 * np.pi) % 1) for value in walk.asked]
+        return [
+            style.from_scale(style.CYCLE_SCALE, (value + np.pi) / (2 * np.pi) % 1) for value in walk.asked
+        ]
     last = max(len(walk.asked) - 1, 1)
     return [style.from_scale(style.RANGE_SCALE, place / last) for place in range(len(walk.asked))]

@@ -31,7 +31,9 @@ def generated_figure(generated: Generated) -> go.Figure:
     for row, (counts, average) in enumerate(
         zip((generated.recorded, generated.generated), generated.averages, strict=True), start=1
     ):
-        panels = [(trial, "coloraxis", "spikes a bin") for trial in counts[:shown]] + [(average, "coloraxis2", "Hz")]
+        panels = [(trial, "coloraxis", "spikes a bin") for trial in counts[:shown]] + [
+            (average, "coloraxis2", "Hz")
+        ]
         for column, (values, axis, unit) in enumerate(panels, start=1):
             figure.add_heatmap(
                 z=excerpt.pooled(values, pool).T.astype(np.float32),
@@ -58,7 +60,9 @@ def generated_figure(generated: Generated) -> go.Figure:
 def generated_neurons_figure(generated: Generated) -> go.Figure:
     """Each neuron's mean rate, its scatter over trials, and correlations of pairs: recorded across, generated upwards."""
     panels = drawn_pairs(generated)
-    figure = make_subplots(cols=len(panels), subplot_titles=[words for _, words in panels], horizontal_spacing=0.07)
+    figure = make_subplots(
+        cols=len(panels), subplot_titles=[words for _, words in panels], horizontal_spacing=0.07
+    )
     for column, (values, _) in enumerate(panels, start=1):
         low, high = pair_limits(values)
         figure.add_scatter(

@@ -54,9 +54,7 @@ def from_scale(scale: Sequence[str], share: float) -> str:
     """The colour at a `share` from 0 to 1 of the way through evenly spaced colours `#rrggbb`."""
     place = min(max(share, 0.0), 1.0) * (len(scale) - 1)
     low = min(int(place), len(scale) - 2)
-    pairs = (
-        [int(colour[start : start + 2], 16) for colour in scale[low : low + 2]] for start in (1, 3, 5)
-    )
+    pairs = ([int(colour[start : start + 2], 16) for colour in scale[low : low + 2]] for start in (1, 3, 5))
     mixed = (round(first + (place - low) * (second - first)) for first, second in pairs)
     return "#" + "".join(f"{part:02x}" for part in mixed)
 

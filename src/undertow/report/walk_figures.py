@@ -42,7 +42,9 @@ def walk_activity_figure(walk: Walk) -> go.Figure:
     figure.update_yaxes(title_text="spikes", row=1, col=1)
     figure.update_yaxes(title_text="rates", row=2, col=1)
     figure.update_layout(
-        coloraxis=count_bar(walk.counts, 0.98), coloraxis2=rate_bar(walk.rates, 0.46), plot_bgcolor=style.MISSING
+        coloraxis=count_bar(walk.counts, 0.98),
+        coloraxis2=rate_bar(walk.rates, 0.46),
+        plot_bgcolor=style.MISSING,
     )
     return style.dressed(figure, height=470, top=40, right=90)
 
@@ -84,7 +86,9 @@ def walk_behaviour_figure(walk: Walk, paths: Paths) -> go.Figure:
 def _planes(walk: Walk, paths: Paths) -> go.Figure:
     figure = make_subplots(cols=3, subplot_titles=PATHS, horizontal_spacing=0.05)
     for column, values in enumerate((paths.recorded, paths.of_recorded, paths.of_generated), start=1):
-        for name, path, colour in zip(step_names(walk), values[..., list(paths.plane)], step_colours(walk), strict=True):
+        for name, path, colour in zip(
+            step_names(walk), values[..., list(paths.plane)], step_colours(walk), strict=True
+        ):
             look = {"name": name, "legendgroup": name, "row": 1, "col": column}
             x, y = path.astype(np.float32).T
             figure.add_scatter(
@@ -109,7 +113,10 @@ def _planes(walk: Walk, paths: Paths) -> go.Figure:
 def plane_limits(paths: Paths) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and highest x and y of all panels, with a margin, equally wide."""
     every = np.concatenate(
-        [values[..., list(paths.plane)].reshape(-1, 2) for values in (paths.recorded, paths.of_recorded, paths.of_generated)]
+        [
+            values[..., list(paths.plane)].reshape(-1, 2)
+            for values in (paths.recorded, paths.of_recorded, paths.of_generated)
+        ]
     )
     every = every[np.isfinite(every).all(axis=1)]
     if not len(every):
@@ -128,7 +135,9 @@ def _courses(walk: Walk, paths: Paths) -> go.Figure:
     time = excerpt.pooled(walk.time, excerpt.pooling(len(walk.time))).astype(np.float32)
     for column, values in enumerate((paths.recorded, paths.of_recorded, paths.of_generated), start=1):
         for row in range(rows):
-            for name, course, colour in zip(step_names(walk), values[..., row], step_colours(walk), strict=True):
+            for name, course, colour in zip(
+                step_names(walk), values[..., row], step_colours(walk), strict=True
+            ):
                 draw_course(figure, Course(name, course, colour), time, row=row + 1, column=column)
     for row, channel in enumerate(paths.channels, start=1):
         figure.update_yaxes(title_text=plain(channel), row=row, col=1)
@@ -143,7 +152,12 @@ def count_bar(counts: np.ndarray, top: float) -> dict:
         "title": {"text": "spikes<br>a bin"}, "len": 0.46, "y": top, "yanchor": "top", "thickness": 12, "outlinewidth": 0.5,
         "nticks": 6,
     }  # fmt: skip
-    return {"colorscale": style.COUNT_SCALE, "cmin": 0, "cmax": max(1.0, upper_limit(counts, 0.995)), "colorbar": bar}
+    return {
+        "colorscale": style.COUNT_SCALE,
+        "cmin": 0,
+        "cmax": max(1.0, upper_limit(counts, 0.995)),
+        "colorbar": bar,
+    }
 
 
 def rate_bar(rates: np.ndarray, top: float) -> dict:
