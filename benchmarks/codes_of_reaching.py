@@ -154,11 +154,11 @@ def _controls(fitted, valid, decoder) -> dict[str, float]:
     codes = fitted.encode(valid).values
     order = np.random.default_rng(0).permutation(len(codes))
     row = {}
-    from undertow.experiments import coding
+    from undertow.experiments import coding, drawing_spikes
 
     for name, chosen in {"own": codes, "shuffled": codes[order], "zero": 0 * codes}.items():
         rates = coding.rates_of(fitted, chosen, bins=valid.sizes["time"], seed=0)
-        counts = coding.drawn_counts("poisson", rates * valid.attrs["bin_width"], 0)
+        counts = drawing_spikes.drawn_counts("poisson", rates * valid.attrs["bin_width"], 0)
         hand, truth = decoder(smooth(counts, WIDTH)), hands_of(valid)
         is_known = np.isfinite(hand)
         error = np.where(is_known, (hand - truth) ** 2, 0).sum((0, 1))

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 
@@ -288,6 +288,7 @@ def sample(
     out: Path,
     number: Annotated[int, tyro.conf.arg(metavar="N")] = 256,
     bins: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    spikes: Literal["poisson", "history"] = "poisson",
     settings: Settings = (),
     compare: bool = True,
     session: Session = None,
@@ -302,13 +303,14 @@ def sample(
         out: The file of trials to write.
         number: Trials to draw.
         bins: Bins of each; those of the fit if not given.
+        spikes: Poisson at the rates, or with a memory of the spikes before, fitted to the run's training trials.
         settings: How to sample, e.g. steps=20 sampler=heun guidance=1.5 two_phase=0.4.
         compare: Print the statistics of the drawn spikes beside those of the recording's halves.
         session: Which session of the run, where it holds several.
     """
     from undertow.experiments.commands.codes import run_sample
 
-    say(run_sample(run, out, number, bins, settings, session, common, compares=compare))
+    say(run_sample(run, out, number, bins, settings, session, common, spikes=spikes, compares=compare))
 
 
 def traverse(

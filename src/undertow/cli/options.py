@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -121,6 +121,8 @@ class Walk:
     """Trials that are moved, spread over all."""
     own_noise: bool = False
     """Begin from each trial's own noise, so that what its code does not hold stays, too."""
+    spikes: Literal["poisson", "history"] = "poisson"
+    """Poisson at the rates, or with a memory of the spikes before, fitted to the run's training trials."""
 
 
 Shared = Annotated[Common, tyro.conf.OmitArgPrefixes]

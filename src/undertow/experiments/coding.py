@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from undertow.components.observations import OBSERVATIONS
 from undertow.data import batches
 from undertow.data.trials import trials as as_trials
+from undertow.experiments.drawing_spikes import drawn_counts, history_of
 from undertow.experiments.inference import for_session
 from undertow.models.base import Coded, Model
 from undertow.vocabulary import UndertowError, check_trials, closest
@@ -63,7 +63,7 @@ def with_choices(fitted: Fitted, choices: Mapping[str, Any]) -> Fitted:
                 f"'{config.section}' has no choice '{name}' of sampling; {closest(name, allowed)}"
             )
     changed = type(config)(**config.model_dump() | dict(choices))
-    return dataclasses.replace(fitted, model=dataclasses.replace(fitted.model, config=changed))
+    return dataclasses.replace(fitted, model=fitted.model.with_config(changed))
 
 
 def encode(fitted: Fitted, trials: xr.Dataset) -> xr.DataArray:
@@ -152,30 +152,27 @@ def as_recording(
     *,
     seed: int,
     start: float = 0.0,
-    split: Any = "test",
+    spikes: str = "poisson",
+    trials: xr.Dataset | None = None,
 ) -> xr.Dataset:
-    """Trials with counts drawn from rates (Hz), by the observation of the model; the rates themselves are `true_rates`."""
+    """Trials with counts drawn from rates (Hz); the rates themselves are `true_rates`.
+
+    `spikes` says how: "poisson", or "history" (`components/spike_history.py`), for whose fit `trials` are those of the run.
+    """
     expected = rates * fitted.session.bin_width
-    counts = drawn_counts(fitted.recipe.model.observation, expected, seed)
+    history = history_of(fitted, spikes, trials)
+    counts = drawn_counts(fitted.recipe.model.observation, expected, seed, history)
     made = as_trials(
         counts,
         bin_width=fitted.session.bin_width,
         start=start,
         neuron=fitted.session.neurons,
-        split=split,
+        split="test",
         true_rates=rates.astype(np.float32),
         session=f"{fitted.session.name}, generated",
         **columns,
     )
     return made.assign(code=(("trial", "code_dimension"), np.asarray(codes, np.float32)))
-
-
-def drawn_counts(observation: str, expected: np.ndarray, seed: int) -> np.ndarray:
-    """Counts of expected counts a bin; of real-valued activity the activity itself. NaN stays."""
-    if OBSERVATIONS[observation](1).support != "counts":
-        return expected.astype(np.float32)
-    drawn = np.random.default_rng(seed).poisson(np.nan_to_num(expected)).astype(np.float32)
-    return np.where(np.isfinite(expected), drawn, np.float32(np.nan))
 
 
 def _compiled(model: Model, function):

@@ -27,12 +27,37 @@ ANGLE_WORDS = ("angle", "direction")
 RANGE = (5, 95)
 """Percentiles of a behaviour among training trials between which a walk goes."""
 SUBSETS = "train"
+FAR = 1.25
+"""A code farther from the mean than this many times the farthest training code is far outside the data."""
 
 
 def sample(
-    fitted: Fitted, number: int, *, bins: int | None = None, seed: int = 0, **choices: Any
+    fitted: Fitted,
+    number: int,
+    *,
+    bins: int | None = None,
+    seed: int = 0,
+    spikes: str = "poisson",
+    trials: xr.Dataset | None = None,
+    **choices: Any,
 ) -> xr.Dataset:
-    """So many trials from nothing: codes of the prior (the learned one, where there is one), and activity from them."""
+    """So many trials from nothing: codes of the prior (the learned one, where there is one), and activity from them.
+
+    Args:
+        fitted: a model with codes.
+        number: of trials.
+        bins: of each; those of the fit if not given.
+        seed: of codes, noise and spikes.
+        spikes: "poisson", or "history": with a memory of the spikes before, fitted to the run's training trials.
+        trials: those of the fit, for that; found where the run found them if not given.
+        **choices: of the sampler: steps, sampler, guidance, two_phase, ...
+
+    Returns:
+        Trials whose `true_rates` (Hz) are the rates made, with `code` (trial, code_dimension).
+
+    Raises:
+        UndertowError: no trials or bins asked for, or a choice that this model does not have.
+    """
     if number < 1:
         raise UndertowError(f"{number} trials can't be sampled; ask for 1 or more.")
     fitted = coding.with_choices(fitted, choices)
@@ -42,16 +67,23 @@ def sample(
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), number)
     codes = np.asarray(jax.jit(jax.vmap(lambda key: draw(key=key)))(keys))
     rates = coding.rates_of(fitted, codes, bins=bins, seed=seed)
-    return coding.as_recording(fitted, rates, codes, {}, seed=seed)
+    return coding.as_recording(fitted, rates, codes, {}, seed=seed, spikes=spikes, trials=trials)
 
 
 def reconstruct(
-    fitted: Fitted, trials: xr.Dataset, *, own_noise: bool = False, seed: int = 0, **choices: Any
+    fitted: Fitted,
+    trials: xr.Dataset,
+    *,
+    own_noise: bool = False,
+    seed: int = 0,
+    spikes: str = "poisson",
+    **choices: Any,
 ) -> xr.Dataset:
     """Each trial made again of its code, from fresh noise, or from its own, which gives back what the code does not hold."""
     fitted = coding.with_choices(fitted, choices)
     codes = coding.encode(fitted, trials).values
-    return _made(fitted, trials, codes, np.arange(len(codes)), {}, own_noise=own_noise, seed=seed)
+    kind = _Kind(spikes, seed, own_noise)
+    return _made(fitted, trials, codes, np.arange(len(codes)), {}, kind)
 
 
 def interpolate(
@@ -62,6 +94,7 @@ def interpolate(
     *,
     steps: int = 7,
     seed: int = 0,
+    spikes: str = "poisson",
     **choices: Any,
 ) -> xr.Dataset:
     """Trials on the way from one trial to another: codes on the straight line between theirs, noise on the sphere between theirs.
@@ -87,7 +120,9 @@ def interpolate(
         starts = np.cos(turn) * noise[:1] + np.sin(turn) * noise[1:]
     rates = coding.rates_of(fitted, path, bins=bins, seed=seed, starts=starts)
     columns = {"source": np.full(steps, first), "towards": np.full(steps, last), "step": np.arange(steps)}
-    return coding.as_recording(fitted, rates, path, columns, seed=seed, start=_left_edge(trials))
+    return coding.as_recording(
+        fitted, rates, path, columns, seed=seed, start=_left_edge(trials), spikes=spikes, trials=trials
+    )
 
 
 def traverse(  # noqa: PLR0913 - what may be chosen of a walk, all by name
@@ -103,6 +138,7 @@ def traverse(  # noqa: PLR0913 - what may be chosen of a walk, all by name
     shortest: bool = False,
     angles: Sequence[str] | None = None,
     seed: int = 0,
+    spikes: str = "poisson",
     **choices: Any,
 ) -> xr.Dataset:
     """Trials whose one behaviour is moved through `values` while the others stay as they are.
@@ -119,6 +155,7 @@ def traverse(  # noqa: PLR0913 - what may be chosen of a walk, all by name
         shortest: the shortest step of the code in place of the likeliest.
         angles: behaviours that are angles in radians; those that are called so if not given.
         seed: of noise and spikes.
+        spikes: as in `sample`.
         **choices: of the sampler.
 
     Returns:
@@ -139,7 +176,8 @@ def traverse(  # noqa: PLR0913 - what may be chosen of a walk, all by name
     source, asked = np.repeat(chosen, len(wanted)), np.tile(wanted, len(chosen))
     moved = steps_of.moved(codes[source], {name: asked}, shortest=shortest)
     columns = {"step": np.tile(np.arange(len(wanted)), len(chosen)), "asked": asked}
-    return _moved(fitted, trials, moved, source, steps_of, columns, own_noise=own_noise, seed=seed)
+    kind = _Kind(spikes, seed, own_noise)
+    return _moved(fitted, trials, moved, source, steps_of, columns, kind)
 
 
 def generate(
@@ -151,6 +189,7 @@ def generate(
     keep: Sequence[str] | None = (),
     angles: Sequence[str] | None = None,
     seed: int = 0,
+    spikes: str = "poisson",
     **choices: Any,
 ) -> xr.Dataset:
     """Trials of asked behaviour: codes of training trials, drawn at random, moved to where these values are read from them.
@@ -164,6 +203,7 @@ def generate(
         may follow.
         angles: as in `traverse`.
         seed: of the trials drawn, noise and spikes.
+        spikes: as in `sample`.
         **choices: of the sampler.
 
     Raises:
@@ -185,7 +225,15 @@ def generate(
     values = {name: np.broadcast_to(value, number) for name, value in wanted.items()}
     moved = steps_of.moved(codes[source], values)
     columns = {f"asked_{name}": value for name, value in values.items()}
-    return _moved(fitted, trials, moved, source, steps_of, columns, own_noise=False, seed=seed)
+    return _moved(fitted, trials, moved, source, steps_of, columns, _Kind(spikes, seed, own_noise=False))
+
+
+class _Kind(NamedTuple):
+    """How activity is made of codes: how spikes are drawn, the seed, and whether from the sources' own noise."""
+
+    spikes: str
+    seed: int
+    own_noise: bool
 
 
 class ReadAgain(NamedTuple):
@@ -310,14 +358,12 @@ def _moved(
     source: np.ndarray,
     read: CodeSteps,
     columns: Mapping[str, np.ndarray],
-    *,
-    own_noise: bool,
-    seed: int,
+    kind: _Kind,
 ) -> xr.Dataset:
     distance = read.distance(codes)
-    if distance.max() > read.farthest:
+    if distance.max() > FAR * read.farthest:
         warnings.warn(
-            f"{(distance > read.farthest).sum()} of {len(codes)} codes lie outside the data: up to "
+            f"{(distance > FAR * read.farthest).sum()} of {len(codes)} codes lie far outside the data: up to "
             f"{distance.max():.1f} standard deviations "
             f"from the training codes' mean, whose own farthest lies {read.farthest:.1f} away; what is made of them is a guess.",
             stacklevel=3,
@@ -327,7 +373,7 @@ def _moved(
         "distance": distance,
         **{f"read_{name}": value for name, value in read.read(codes).items()},
     }
-    return _made(fitted, trials, codes, source, columns, own_noise=own_noise, seed=seed)
+    return _made(fitted, trials, codes, source, columns, kind)
 
 
 def _made(
@@ -336,12 +382,10 @@ def _made(
     codes: np.ndarray,
     source: np.ndarray,
     columns: Mapping[str, np.ndarray],
-    *,
-    own_noise: bool,
-    seed: int,
+    kind: _Kind,
 ) -> xr.Dataset:
     starts = None
-    if own_noise:
+    if kind.own_noise:
         each, place = np.unique(source, return_inverse=True)
         chosen = trials.isel(trial=each)
         starts = coding.starts_of(fitted, chosen, coding.encode(fitted, chosen).values)[place]
@@ -352,13 +396,16 @@ def _made(
         fitted,
         codes,
         bins=trials.sizes["time"],
-        seed=seed,
+        seed=kind.seed,
         starts=starts,
         inputs=inputs,
         lengths=lengths[source],
     )
     columns = {"source": source, **columns}
-    return coding.as_recording(fitted, rates, codes, columns, seed=seed, start=_left_edge(trials))
+    start = _left_edge(trials)
+    return coding.as_recording(
+        fitted, rates, codes, columns, seed=kind.seed, start=start, spikes=kind.spikes, trials=trials
+    )
 
 
 def _left_edge(trials: xr.Dataset) -> float:

@@ -15,6 +15,7 @@ The names of `terms` and `penalties` are the names under which a recipe weighs t
 A model that is not trained by gradient epochs has a `DirectConfig`, whose `fit` does everything at once, and is a `DirectModel`.
 """
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -196,6 +197,14 @@ class Model(eqx.Module):
     def dynamics(self) -> LatentDynamics | str:
         """How the latents move by themselves, or a clause that says why this model can't say it."""
         return "its latents follow no law from bin to bin; fit lfads or autoencoder to look at dynamics"
+
+    def with_config(self, config: "ModelConfig") -> "Model":
+        """The same weights under other choices, for those that no weight depends on."""
+        changed = object.__new__(type(self))
+        for field in dataclasses.fields(self):
+            value = config if field.name == "config" else getattr(self, field.name)
+            object.__setattr__(changed, field.name, value)
+        return changed
 
     def coded(self) -> Coded | str:
         """Trials as codes, and activity from codes, or a clause that says why this model can't do it."""

@@ -375,9 +375,9 @@ class GnocchiModel(Model):
         *,
         key: Key[Array, ""] | None,
     ) -> Float[Array, "time neuron"]:
-        """Rates from a code and from noise to start from; fresh noise needs a key, without which the sampler adds none."""
+        """Rates from a code and from noise to start from; without a key by DDIM, which `_start_of` undoes."""
         config = self.config
-        sampler = Sampler(config.sampler, config.eta, config.matched and key is not None)
+        sampler = Sampler("ddim", matched=False) if key is None else Sampler(config.sampler, config.eta, config.matched)
         angles = jnp.asarray(config.visited(), jnp.float32)
         standard = sample(sampler, self._cleaning(code, inputs, is_there), start, angles, key=key)
         return self.activity.rates(standard, SMALLEST_MEAN)

@@ -51,3 +51,4 @@ class Walk(Protocol):
     keep: tuple[str, ...] | None
     sources: int
     own_noise: bool
+    spikes: str

@@ -25,6 +25,7 @@ def run_sample(
     session: str | None,
     common: Common,
     *,
+    spikes: str,
     compares: bool,
 ) -> str:
     """Write trials drawn from a run's model; sentences about them, with their statistics beside those of the run's trials."""
@@ -32,7 +33,7 @@ def run_sample(
     fitted, listener = open_session(run, session), Listener(is_quiet=common.quiet)
     listener.say(f"Drawing {number} trials ...")
     made = generating.sample(
-        fitted, number, bins=bins, seed=common.seed or 0, **recipe.with_settings({}, settings)
+        fitted, number, bins=bins, seed=common.seed or 0, spikes=spikes, **recipe.with_settings({}, settings)
     )
     store.save(made, out)
     said = [f"Drew {size_of(made)} from '{run}' and wrote them to {out}."]
@@ -81,6 +82,7 @@ def run_traverse(
         "sources": walk.sources,
         "own_noise": walk.own_noise,
         "seed": common.seed or 0,
+        "spikes": walk.spikes,
         **recipe.with_settings({}, settings),
     }
     with warnings.catch_warnings(record=True) as caught:
