@@ -165,11 +165,11 @@ def _most_active(averages: np.ndarray) -> np.ndarray:
 
 
 def _outside(codes: np.ndarray, distance: np.ndarray) -> float:
-    """The share of distances (Mahalanobis) beyond that of every training code (trial, code_dimension)."""
+    """The share of distances (Mahalanobis) far beyond that of every training code (trial, code_dimension)."""
     away = codes - codes.mean(axis=0)
     inverse = np.linalg.pinv(np.cov(codes.T).reshape(codes.shape[1], -1))
     farthest = np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away).max())
-    return float((distance > farthest * (1 + 1e-6)).mean())
+    return float((distance > generating.FAR * farthest).mean())
 
 
 def _paths(

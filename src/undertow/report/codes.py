@@ -65,7 +65,7 @@ class Walk:
         others: behaviours that were to stay, each with how far it moves while the walked one moves by one of its standard
             deviations, in its own.
         monotonicity: Spearman's correlation of what is read again with the step; 1 if it always rises.
-        outside: the share of the walk's codes that are farther from the training codes' mean than any training code.
+        outside: the share of the walk's codes that are far beyond all training codes, seen from their mean.
         paths: behaviour over time, None where none was recorded.
     """
 

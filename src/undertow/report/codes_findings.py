@@ -89,6 +89,6 @@ def _outside(codes: Codes) -> Iterator[Finding]:
     if codes.walk is not None and codes.walk.outside > _OUTSIDE:
         yield Finding(
             "The walk leaves the data",
-            f"{codes.walk.outside:.0%} of its codes are farther from the training codes' mean than any training code.",
+            f"{codes.walk.outside:.0%} of its codes are far beyond all training codes, seen from their mean.",
             "Activity made of these codes is a guess: ask for a smaller range of values.",
         )

@@ -223,5 +223,5 @@ def _walk_facts(found: Walk) -> tuple[tuple[str, str], ...]:
     facts = {"Follows what was asked": f"{found.monotonicity:.2f} (rank correlation)"}
     for name, moved in found.others.items():
         facts[f"{plain(name)} moves along"] = f"{moved:.2f} sd"
-    facts["Codes outside the data"] = f"{found.outside:.0%}"
+    facts["Codes far outside the data"] = f"{found.outside:.0%}"
     return tuple(facts.items())
