@@ -110,7 +110,14 @@ PYTHON_SECTIONS = {
 FURTHER = {  # what the public names return or need, by where it lives
     "undertow.experiments.fitted": (
         *("Fitted", "Fitted.infer", "Fitted.stream", "Fitted.decoder"),
-        *("Fitted.encode", "Fitted.reconstruct", "Fitted.sample", "Fitted.traverse", "Fitted.interpolate", "Fitted.generate"),
+        *(
+            "Fitted.encode",
+            "Fitted.reconstruct",
+            "Fitted.sample",
+            "Fitted.traverse",
+            "Fitted.interpolate",
+            "Fitted.generate",
+        ),
     ),
     "undertow.experiments.generating": ("sample", "reconstruct", "traverse", "interpolate", "generate"),
     "undertow.experiments.fitted_sessions": ("FittedSessions", "FittedSessions.at", "FittedSessions.infer"),

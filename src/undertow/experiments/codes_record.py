@@ -46,7 +46,10 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
     known = {name: known[name] for name in found}
     drawn = _drawn(known, found, angles)
     plane, axes = plane_of(codes, known, angles & set(known))
-    walk = walk_along(fitted, shown, codes, {name: found[name].r2 for name in drawn}, angles)
+    try:
+        walk = walk_along(fitted, shown, codes, {name: found[name].r2 for name in drawn}, angles)
+    except UndertowError:  # a report shows what there is
+        walk = None
     return Codes(
         dimension=codes.shape[1],
         plane=plane,

@@ -57,6 +57,8 @@ def readings_figure(codes: Codes) -> Figure:
         axes.plot(ends, ends, ":", color=style.QUIET, linewidth=0.8)
         title = f"{plain(read.name)}: R² {r2_words(read.r2)}"
         style.dress_axes(axes, x="recorded", y="read from the code", title=title)
+        if read.is_angle:
+            axes.set(xticks=[-180, 0, 180], yticks=[-180, 0, 180])
     return figure
 
 
@@ -64,8 +66,8 @@ def walk_activity_figure(walk: Walk) -> Figure:
     """One trial step by step: the spikes drawn (above) and their rates (below), neurons by the step at which they fire most."""
     figure = style.paper_figure(height=3.2)
     panels = figure.subplots(2, len(walk.asked), sharex=True, sharey=True, squeeze=False)
-    _images(figure, panels[0], walk.counts, walk.time, "Greys", "spikes a bin", smallest=1.0)
-    _images(figure, panels[1], walk.rates, walk.time, "viridis", "rate (Hz)")
+    _images(figure, panels[0], walk.counts, walk.time, _look_of_counts(walk.counts))
+    _images(figure, panels[1], walk.rates, walk.time, _look_of_rates(walk.rates))
     for axes, name in zip(panels[0], step_names(walk), strict=True):
         style.dress_axes(axes, title=name)
     for axes in panels[1]:
@@ -94,7 +96,7 @@ def walk_averages_figure(walk: Walk) -> Figure:
 def walk_behaviour_figure(walk: Walk, paths: Paths) -> Figure:
     """Behaviour at each step: recorded, decoded from recorded and from generated activity; in a plane, or over time."""
     rows = 1 if paths.plane is not None else len(paths.channels)
-    figure = style.paper_figure(height=2.9 if paths.plane is not None else 0.7 + 1.2 * rows)
+    figure = style.paper_figure(height=3.4 if paths.plane is not None else 0.7 + 1.2 * rows)
     panels = figure.subplots(rows, len(PATHS), sharex=True, sharey="row", squeeze=False)
     every = (paths.recorded, paths.of_recorded, paths.of_generated)
     for column, (values, title) in enumerate(zip(every, PATHS, strict=True)):
@@ -120,18 +122,11 @@ def generated_figure(generated: Generated) -> Figure:
     shown = min(len(generated.recorded), len(generated.generated))
     figure = style.paper_figure(height=3.2)
     panels = figure.subplots(2, shown + 1, sharex=True, sharey=True, squeeze=False)
+    of_counts = _look_of_counts(generated.recorded, generated.generated)
+    of_rates = _look_of_rates(generated.averages)
     for row, counts in enumerate((generated.recorded, generated.generated)):
-        _images(
-            figure, panels[row, :-1], counts[:shown], generated.time, "Greys", "spikes a bin", smallest=1.0
-        )
-        _images(
-            figure,
-            panels[row, -1:],
-            generated.averages[row : row + 1],
-            generated.time,
-            "viridis",
-            "rate (Hz)",
-        )
+        _images(figure, panels[row, :-1], counts[:shown], generated.time, of_counts)
+        _images(figure, panels[row, -1:], generated.averages[row : row + 1], generated.time, of_rates)
         style.dress_axes(panels[row, 0], y=f"neuron, {ROWS[row]}")
     for axes, title in zip(panels[0], ["a single trial"] * shown + ["average over trials"], strict=True):
         style.dress_axes(axes, y=axes.get_ylabel(), title=title)
@@ -165,17 +160,10 @@ def _grid(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def _images(
-    figure: Figure,
-    row: np.ndarray,
-    images: np.ndarray,
-    time: np.ndarray,
-    colours: str,
-    unit: str,
-    *,
-    smallest: float = 0.0,
+    figure: Figure, row: np.ndarray, images: np.ndarray, time: np.ndarray, look: tuple[str, str, float]
 ) -> None:
-    """Images (panel, time, neuron) in a row of panels, with one colour bar."""
-    top = max(smallest, rasters.upper_limit(images, 0.995))
+    """Images (panel, time, neuron) in a row of panels, with one colour bar; `look`: colours, unit, and where they end."""
+    colours, unit, top = look
     for axes, image in zip(row, images, strict=True):
         mesh = axes.pcolormesh(
             time, np.arange(image.shape[1]), image.T, cmap=colours, vmin=0, vmax=top, rasterized=True
@@ -184,6 +172,15 @@ def _images(
     bar = figure.colorbar(mesh, ax=list(row), pad=0.01, aspect=12)
     bar.set_label(unit, fontsize=8)
     bar.ax.tick_params(labelsize=7)
+
+
+def _look_of_counts(*counts: np.ndarray) -> tuple[str, str, float]:
+    every = np.concatenate([part.ravel() for part in counts])
+    return "Greys", "spikes a bin", max(1.0, rasters.upper_limit(every, 0.995))
+
+
+def _look_of_rates(rates: np.ndarray) -> tuple[str, str, float]:
+    return "viridis", "rate (Hz)", rasters.upper_limit(rates, 0.995)
 
 
 def _steps(axes: Axes, walk: Walk, values: np.ndarray) -> None:
@@ -199,4 +196,4 @@ def _plane(axes: Axes, walk: Walk, paths: np.ndarray, limits: tuple[np.ndarray, 
         axes.plot(*path[np.isfinite(path).all(axis=1)][-1:].T, ".", color=colour, markersize=5)
     (left, bottom), (right, top) = limits
     axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.set_aspect("equal")
+    axes.set_box_aspect(1)  # both ranges are equally wide
