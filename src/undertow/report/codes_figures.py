@@ -49,6 +49,9 @@ def codes_figure(codes: Codes) -> go.Figure:
     reach = 1.06 * float(np.abs(codes.plane).max(initial=1))
     figure.update_xaxes(range=[-reach, reach], nticks=5, title_font_size=11)
     figure.update_yaxes(range=[-reach, reach], nticks=5, title_font_size=11)
+    if not codes.behaviours:  # a single panel would be as wide as the page
+        figure.update_yaxes(scaleanchor="x")
+        figure.update_xaxes(constrain="domain")
     return style.dressed(figure, height=90 + rows * ROW, top=40, right=60)
 
 
