@@ -64,32 +64,34 @@ VARIANTS = {
     "lfads strictly causal": LFADS(**SMALL, causal=True, lag=0),
     "lfads of lfads-torch": LFADS(**SMALL, controller_reads="own_bins", initial_segment=2, limit_start=False),
     "lfads deterministic": LFADS(**SMALL, variational=False),
-    "lfads read-in": LFADS(**SMALL, read_in=4, log_counts=True),
-    "lfads student": LFADS(**SMALL, input_prior="student_t", initial_condition_prior="student_t"),
-    "lfads gaussian prior": LFADS(**SMALL, input_prior="gaussian", known_inputs_to="both"),
-    "lfads no prior": LFADS(
-        **SMALL, input_prior="none", initial_condition_prior="none", known_inputs_to="encoders"
+    "lfads read-in": LFADS(**SMALL, read_in=4, log_counts=True, missing="mean"),
+    "lfads student negative binomial": LFADS(
+        **SMALL, input_prior="student_t", initial_condition_prior="student_t", observation="negative_binomial"
     ),
-    "lfads automatic": LFADS(**SMALL, backward="automatic"),
-    "lfads negative binomial": LFADS(**SMALL, observation="negative_binomial"),
-    "lfads gaussian": LFADS(**SMALL, observation="gaussian"),
-    "lfads gamma": LFADS(**SMALL, observation="gamma"),
-    "lfads zero-inflated gamma": LFADS(**SMALL, observation="zero_inflated_gamma"),
+    "lfads gaussian": LFADS(**SMALL, input_prior="gaussian", known_inputs_to="both", observation="gaussian"),
+    "lfads no prior gamma": LFADS(
+        **SMALL,
+        input_prior="none",
+        initial_condition_prior="none",
+        known_inputs_to="encoders",
+        observation="gamma",
+    ),
+    "lfads automatic": LFADS(**SMALL, backward="automatic", observation="zero_inflated_gamma"),
     "lfads mask causal": LFADS(**SMALL, missing="mask", causal=True, initial_segment=3),
-    "lfads mean": LFADS(**SMALL, missing="mean", log_counts=True),
     "lfads ode": LFADS(**SMALL, dynamics="ode", vector_field=(8,)),
     "lfads linear causal": LFADS(**SMALL, dynamics="linear", causal=True, initial_segment=3),
     "autoencoder": Autoencoder(**ODE),
     "autoencoder residual": Autoencoder(
-        **{**ODE, "vector_field": (8, 8)}, dynamics="residual", readout="flow"
+        **{**ODE, "vector_field": (8, 8)},
+        dynamics="residual",
+        readout="flow",
+        observation="zero_inflated_gamma",
     ),
     "autoencoder gru": Autoencoder(latents=3, encoder=6, dynamics="gru", variational=True, missing="mask"),
     "autoencoder rnn causal": Autoencoder(
         latents=3, encoder=6, dynamics="rnn", causal=True, initial_segment=3, missing="mean"
     ),
-    "autoencoder zero-inflated gamma": Autoencoder(**ODE, observation="zero_inflated_gamma"),
     "ndt": NDT(layers=2, feed_forward=8),
-    "ndt zero-inflated gamma": NDT(**LAYER, observation="zero_inflated_gamma"),
     "ndt published": NDT(**LAYER, **PUBLISHED),
     "ndt causal": NDT(layers=2, feed_forward=8, factors=3, **CAUSAL),
     "gnocchi": Gnocchi(**TINY, reconstructs_first=True, discrepancy="median"),
@@ -103,7 +105,9 @@ VARIANTS = {
         target="data",
     ),
     "gnocchi real": Gnocchi(**TINY, sampler="ddpm", observation="gaussian", code_at="bottleneck"),
-    "ndt spatial": NDT(**LAYER, spatial=True, norm="after", positions="sinusoidal"),
+    "ndt spatial": NDT(
+        **LAYER, spatial=True, norm="after", positions="sinusoidal", observation="zero_inflated_gamma"
+    ),
 }
 LATER = {"lfads causal": 1, "lfads mask causal": 1, "lfads linear causal": 1}
 """Bins after which a count is first heard of by a causal variant; 0 where it is not named."""
@@ -249,8 +253,8 @@ def test_loss_falls_and_all_gradients_are_finite(tried, data, corruption):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter(after.model, eqx.is_array)))
 
 
-@pytest.mark.parametrize("trial", [0, SHORT])
-def test_one_trial_uncompiled_equals_its_part_of_the_batch(tried, before, data, corruption, trial):
+def test_one_trial_uncompiled_equals_its_part_of_the_batch(tried, before, data, corruption):
+    trial = SHORT
     with jax.disable_jit():
         plain = tried.model.estimate(
             corruption.conceal(jnp.asarray(data.counts[trial])),

@@ -1,13 +1,12 @@
 """The auxiliary encoder: what one vector, the trial's code, keeps of its activity.
 
 "convolution" is a stack of residual blocks over the bins whose strides halve them, "gru" a bidirectional recurrent network;
-either
-gives features of every bin, attention pools them (the weights are a softmax of a learned linear map), and linear heads give the
-code
-(deterministic), or its mean and log-variance (Gaussian). Bins after a trial's end have no weight.
+either gives features of every bin. Attention pools them several times over: each pool's weights are a softmax over bins of a learned
+linear map of the features and of the bin's position, so that a pool can be of a time within the trial as well as of what happens there.
+Linear heads give the code (deterministic), or its mean and log-variance (Gaussian). Bins after a trial's end have no weight. The stack
+of convolutions ends without a norm: how large activity is must reach the code.
 
-InfoDiffusion (arXiv 2306.08757) reads pictures by a network like its denoiser; what GNOCCHI reads trials with is not known, so
-this is
+InfoDiffusion (arXiv 2306.08757) reads pictures by a network like its denoiser; what GNOCCHI reads trials with is not known, so this is
 our choice.
 """
 
@@ -18,12 +17,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from undertow.components.attention import sinusoids
 from undertow.components.convolution import Convolution, GroupNorm, halved, kept
 from undertow.components.encoders import Encoder
 from undertow.components.linear import Linear
 from undertow.components.priors import Posterior, draw
 
 EncoderKind = Literal["convolution", "gru"]
+POOLS, POSITIONS = 8, 16
 SMALLEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -12.0, 6.0
 
 
@@ -62,7 +63,6 @@ class ConvolutionStack(eqx.Module):
 
     into: Convolution
     blocks: tuple[ResidualBlock, ...]
-    norm: GroupNorm
     features: int = eqx.field(static=True)
 
     def __init__(self, inputs: int, width: int, blocks: int, taps: int, *, key: Key[Array, ""]):
@@ -73,7 +73,6 @@ class ConvolutionStack(eqx.Module):
             ResidualBlock(width, taps, halves=number < blocks - 1, key=block_key)
             for number, block_key in enumerate(jax.random.split(blocks_key, blocks))
         )
-        self.norm = GroupNorm(width)
 
     def __call__(
         self, activity: Float[Array, "time input"], is_there: Bool[Array, " time"]
@@ -82,7 +81,7 @@ class ConvolutionStack(eqx.Module):
         inside = kept(self.into(kept(activity, is_there)), is_there)
         for block in self.blocks:
             inside, is_there = block(inside, is_there)
-        return jax.nn.silu(self.norm(inside, is_there)), is_there
+        return inside, is_there
 
 
 class RecurrentStack(eqx.Module):
@@ -123,9 +122,10 @@ class CodeEncoder(eqx.Module):
     ):
         attention_key, code_key, variance_key = jax.random.split(key, 3)
         self.stack = stack
-        self.attention = Linear(stack.features, 1, key=attention_key)
-        self.to_code = Linear(stack.features, dimension, key=code_key)
-        self.to_log_variance = Linear(stack.features, dimension, key=variance_key) if is_gaussian else None
+        pooled = POOLS * stack.features
+        self.attention = Linear(stack.features + POSITIONS, POOLS, key=attention_key)
+        self.to_code = Linear(pooled, dimension, key=code_key)
+        self.to_log_variance = Linear(pooled, dimension, key=variance_key) if is_gaussian else None
 
     def __call__(
         self,
@@ -136,9 +136,11 @@ class CodeEncoder(eqx.Module):
     ) -> Posterior:
         """The posterior of a trial's code, and a sample of it: its mean without a key, or where it is deterministic."""
         features, is_left = self.stack(activity, is_there)
-        scores = jnp.where(is_left, self.attention(features)[:, 0], -jnp.inf)
-        weights = jax.nn.softmax(jnp.where(is_left.any(), scores, 0.0))
-        pooled = weights @ features
+        positions = sinusoids(jnp.arange(features.shape[0]), POSITIONS)
+        scores = self.attention(jnp.concatenate([features, positions], axis=1))
+        scores = jnp.where(is_left[:, None], scores, -jnp.inf)
+        weights = jax.nn.softmax(jnp.where(is_left.any(), scores, 0.0), axis=0)
+        pooled = (weights.T @ features).reshape(-1)
         mean = self.to_code(pooled)
         if self.to_log_variance is None:
             return Posterior(mean, jnp.zeros_like(mean), mean)

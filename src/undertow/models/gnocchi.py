@@ -38,6 +38,7 @@ from pydantic import Field, model_validator
 
 from undertow.components import noise_levels
 from undertow.components.activity import Activity, Transform, kernel, measured
+from undertow.components.attention import sinusoids
 from undertow.components.code import CodeEncoder, ConvolutionStack, EncoderKind, RecurrentStack
 from undertow.components.code_priors import CODE_PRIORS, CodePriorKind, LearnedPrior, check_prior
 from undertow.components.conditioning import CodeEmbedding, Conditions, LevelEmbedding
@@ -55,6 +56,7 @@ from undertow.components.diffusion import (
 )
 from undertow.components.diffusion_transformer import DiffusionTransformer
 from undertow.components.discrepancy import DiscrepancyKind, discrepancy_row
+from undertow.components.level_filter import LevelFilter
 from undertow.components.linear import Linear
 from undertow.components.noise_levels import ScheduleKind, Spacing, at_angle
 from undertow.components.observations import OBSERVATIONS, SMALLEST_MEAN, Observation
@@ -64,6 +66,8 @@ from undertow.models.base import TRIALS, Coded, DataSummary, Model, ModelConfig,
 from undertow.vocabulary import UndertowError
 
 LATENT_LAYERS, LATENT_WIDTH, LATENT_STEPS = 4, 128, 50
+POSITIONS = 16
+"""Channels that tell a bin's place in the trial: sines and cosines of periods from 6 bins to 20,000."""
 
 
 class Gnocchi(ModelConfig):
@@ -72,7 +76,7 @@ class Gnocchi(ModelConfig):
     section: ClassVar[str] = "gnocchi"
     parts: ClassVar[dict[str, tuple[str, ...]]] = {
         "encoder": ("encoder",),
-        "denoiser": ("denoiser", "level_embedding", "code_embedding", "readout"),
+        "denoiser": ("denoiser", "level_embedding", "code_embedding", "level_filter", "readout"),
         "code_prior": ("learned_prior",),
     }
     weights: ClassVar[dict[str, float]] = {
@@ -130,8 +134,14 @@ class Gnocchi(ModelConfig):
     blocks: int = Field(1, ge=1, description="Residual blocks at each resolution, down and up")
     taps: int = Field(3, ge=1, description="Bins of a convolution; odd")
     heads: int = Field(4, ge=1, description="Heads of attention")
+    filters: bool = Field(
+        default=True, description="Add a filter over time of each neuron by itself to the denoiser's answer"
+    )
     code_at: Literal["everywhere", "bottleneck"] = Field(
         "everywhere", description="Blocks that are told the code"
+    )
+    positions: bool = Field(
+        default=True, description="Tell the denoiser how far into the trial a bin is; false where trials have no common time"
     )
     smoothing: float = Field(
         3.0, ge=0, description="Standard deviation of the Gaussian that smooths counts, in bins"
@@ -140,10 +150,13 @@ class Gnocchi(ModelConfig):
         "identity", description="'sqrt' of the smoothed counts evens out their variance"
     )
     levels: int = Field(1000, ge=1, description="Levels of noise in training")
+    from_noise: float = Field(
+        0.25, ge=0, lt=1, description="Share of the trials noised to the last level, where all must come from the code"
+    )
     schedule: ScheduleKind = "cosine"
     zero_terminal: bool = Field(default=True, description="Whether the last level is pure noise")
     target: Target = Field("velocity", description="What the denoiser answers")
-    weighting: Weighting = Field("min_snr", description="How errors at different levels weigh")
+    weighting: Weighting = Field("even", description="How errors at different levels weigh")
     dropout_rate: float = Field(0.1, ge=0, lt=1, description="Dropout within the denoiser")
     code_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of the trials whose code is not told: for guidance and two phases"
@@ -242,6 +255,7 @@ class GnocchiModel(Model):
     level_embedding: LevelEmbedding
     code_embedding: CodeEmbedding | None
     denoiser: UNet | DiffusionTransformer
+    level_filter: LevelFilter | None
     readout: Linear
     learned_prior: LearnedPrior | None
     observation: Observation
@@ -256,7 +270,10 @@ class GnocchiModel(Model):
         has_code = config.code > 0
         self.encoder = _encoder(config, data, key=encoder_key) if has_code else None
         self.code_embedding = CodeEmbedding(config.code, features, key=code_key) if has_code else None
-        self.denoiser = _denoiser(config, data.neurons + data.inputs, features, key=denoiser_key)
+        channels = data.neurons + data.inputs + (POSITIONS if config.positions else 0)
+        self.denoiser = _denoiser(config, channels, features, key=denoiser_key)
+        filter_key = jax.random.fold_in(denoiser_key, 1)
+        self.level_filter = LevelFilter(data.neurons, features, key=filter_key) if config.filters else None
         readout = Linear(self.denoiser.width, data.neurons, key=readout_key)
         self.readout = eqx.tree_at(lambda linear: linear.kernel, readout, 0.1 * readout.kernel)
         is_learned = has_code and config.learned_prior
@@ -291,7 +308,8 @@ class GnocchiModel(Model):
 
         noise = jax.random.normal(noise_key, clean.shape)
         angles = jnp.asarray(self.config.angles(), jnp.float32)
-        angle = angles[jnp.minimum((chosen * len(angles)).astype(jnp.int32), len(angles) - 1)]
+        share = chosen / (1 - self.config.from_noise)  # of 1 or more: the last level
+        angle = angles[jnp.minimum((share * len(angles)).astype(jnp.int32), len(angles) - 1)]
         weighting = lambda level: error_weight(self.config.target, self.config.weighting, level)  # noqa: E731
         terms = {"reconstruction": error(angle, weighting, noise, network_key)}
         if self.config.reconstructs_first:
@@ -423,9 +441,14 @@ class GnocchiModel(Model):
     ) -> Float[Array, "time neuron"]:
         code = None if self.code_embedding is None else self.code_embedding(told.code, told.is_told)
         conditions = Conditions(self.level_embedding(angle), code)
-        channels = jnp.concatenate([noised, jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)], axis=1)
+        known = jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)
+        places = [sinusoids(jnp.arange(len(noised)), POSITIONS)] if self.config.positions else []
+        channels = jnp.concatenate([noised, known, *places], axis=1)
         features = self.denoiser(channels, conditions, told.is_there, dropout, key=key)
-        return self.readout(features)
+        answer = self.readout(features)
+        if self.level_filter is None:
+            return answer
+        return answer + self.level_filter(noised, conditions.level, told.is_there)
 
     def _of_data(self, level) -> Array:
         """What turns the answer's squared error into that of the data."""
