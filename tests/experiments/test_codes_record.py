@@ -7,8 +7,9 @@ from tiny_trials import make_trials
 import undertow as ut
 from undertow.baselines.pca import PCA
 from undertow.data.simulate import SYSTEMS
-from undertow.experiments import codes_record, pipeline
+from undertow.experiments import codes_record, drawing_spikes, pipeline
 from undertow.experiments.codes_walk import drawn_channels, from_start, near_steps
+from undertow.vocabulary import UndertowError
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,15 @@ def test_a_code_of_one_number_moves_what_it_has_room_for(trials, tmp_path):
     assert record.plane.shape == (150, 2)
     assert record.walk.behaviour != "reach_angle"
     assert record.walk.others == {}
+
+
+def test_rates_beyond_all_bounds_leave_the_rest_of_the_record(fitted, trials, monkeypatch):
+    monkeypatch.setattr(drawing_spikes, "LARGEST_COUNT", 1e-3)
+    record = codes_record.record(fitted, trials)
+    assert (record.walk, record.generated) == (None, None)
+    assert record.behaviours
+    with pytest.raises(UndertowError, match="no spikes can be drawn"):
+        fitted.sample(3)
 
 
 def test_a_model_without_codes_has_no_record(tmp_path):

@@ -212,6 +212,13 @@ def test_without_behaviour_codes_are_grey_and_nothing_is_walked():
     assert codes_section.generated(material_of(codes)) is not None
 
 
+def test_without_generated_trials_the_rest_is_shown():
+    codes = make_codes(generated=None)
+    assert codes_section.generated(material_of(codes)) is None
+    assert codes_section.codes(material_of(codes)) is not None
+    assert found(codes) == []
+
+
 def test_statistics_that_can_not_be_had_are_explained():
     bare = make_generated(statistics={}, note="No bin has all neurons.", correlations=np.zeros((2, 0)))
     section = codes_section.generated(material_of(make_codes(generated=bare)))

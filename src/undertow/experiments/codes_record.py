@@ -6,7 +6,8 @@ The cost is bounded: so many trials are encoded, walked and drawn, however many 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,7 @@ from undertow.vocabulary import SPLITS, UndertowError
 if TYPE_CHECKING:
     from undertow.experiments.fitted import Fitted
 
+Made = TypeVar("Made")
 TEST = SPLITS[-1]
 MOST_TRIALS = 500
 MOST_PANELS = 8
@@ -46,10 +48,8 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
     known = {name: known[name] for name in found}
     drawn = _drawn(known, found, angles)
     plane, axes = plane_of(codes, known, angles & set(known))
-    try:
-        walk = walk_along(fitted, shown, codes, {name: found[name].r2 for name in drawn}, angles)
-    except UndertowError:  # a report shows what there is
-        walk = None
+    told = {name: found[name].r2 for name in drawn}
+    walk = _where_possible(lambda: walk_along(fitted, shown, codes, told, angles))
     return Codes(
         dimension=codes.shape[1],
         plane=plane,
@@ -61,8 +61,16 @@ def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
         ),
         r2={name: reading.r2 for name, reading in found.items()},
         walk=None if walk is None else dataclasses.replace(walk, source=int(chosen[walk.source])),
-        generated=generated_beside(fitted, shown),
+        generated=_where_possible(lambda: generated_beside(fitted, shown)),
     )
+
+
+def _where_possible(make: Callable[[], Made]) -> Made | None:
+    """What is made, or None: a report shows what there is, of a model that has hardly learned, too."""
+    try:
+        return make()
+    except UndertowError:
+        return None
 
 
 def chosen_of(trials: xr.Dataset) -> np.ndarray:

@@ -133,7 +133,7 @@ class Codes:
         behaviours: those that are drawn, the best-read first.
         r2: of every behaviour.
         walk: None where no behaviour can be moved.
-        generated: beside recorded trials.
+        generated: beside recorded trials; None where no spikes can be drawn.
     """
 
     dimension: int
@@ -144,4 +144,4 @@ class Codes:
     behaviours: tuple[Read, ...]
     r2: Mapping[str, float]
     walk: Walk | None
-    generated: Generated
+    generated: Generated | None

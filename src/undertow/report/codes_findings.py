@@ -26,6 +26,8 @@ def find(codes: Codes) -> Iterator[Finding]:
 
 
 def _generated(codes: Codes) -> Iterator[Finding]:
+    if codes.generated is None:
+        return
     far = {name: one.ratio for name, one in codes.generated.statistics.items() if one.ratio > _FAR}
     if far:
         worst = sorted(far, key=lambda name: -far[name])[:3]

@@ -148,8 +148,8 @@ def walk(material: Material) -> Section | None:
 
 
 def generated(material: Material) -> Section | None:
-    """The section on generated trials; None for a model without codes."""
-    if material.codes is None:
+    """The section on generated trials; None where there are none."""
+    if material.codes is None or material.codes.generated is None:
         return None
     found = material.codes.generated
     pictures = [
