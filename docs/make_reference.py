@@ -58,6 +58,10 @@ MEANINGS = {  # of keys and options that do not say it themselves
     "autoencoder.initial_condition_prior": "Prior of the initial condition (variational=true)",
     "autoencoder.observation": "How counts scatter around the rates",
     "demo.out": "The run's folder.",
+    "gnocchi.denoiser": "Network that tells activity from noise: a U-Net over the bins, or attention across them",
+    "gnocchi.encoder": "Network that reads a trial's code: a stack of convolutions, or recurrent in both directions",
+    "gnocchi.sampler": "Rule of the steps from noise to activity; may be changed after the fit",
+    "gnocchi.schedule": "How noise is spread over the levels",
     "lfads.initial_condition_prior": "Prior of the initial condition",
     "lfads.input_prior": "Prior of the inferred inputs",
     "lfads.observation": "How counts scatter around the rates",
@@ -86,6 +90,7 @@ PYTHON_SECTIONS = {
         "LFADS",
         "NDT",
         "Autoencoder",
+        "Gnocchi",
         "Recipe",
         "Training",
         "Optimiser",
@@ -94,7 +99,7 @@ PYTHON_SECTIONS = {
         "Inference",
         "Start",
     ),
-    "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH"),
+    "Baselines": ("Smoothing", "GPFA", "SLDS", "PSTH", "PCA"),
     "Fits": ("fit", "adapt", "open", "import_lfads_torch", "write_report", "export"),
     "Looking inside": ("analyze",),
     "Searches": ("search", "Search", "Range"),
@@ -103,7 +108,18 @@ PYTHON_SECTIONS = {
     "Errors": ("UndertowError",),
 }
 FURTHER = {  # what the public names return or need, by where it lives
-    "undertow.experiments.fitted": ("Fitted", "Fitted.infer", "Fitted.stream", "Fitted.decoder"),
+    "undertow.experiments.fitted": (
+        *("Fitted", "Fitted.infer", "Fitted.stream", "Fitted.decoder"),
+        *(
+            "Fitted.encode",
+            "Fitted.reconstruct",
+            "Fitted.sample",
+            "Fitted.traverse",
+            "Fitted.interpolate",
+            "Fitted.generate",
+        ),
+    ),
+    "undertow.experiments.generating": ("sample", "reconstruct", "traverse", "interpolate", "generate"),
     "undertow.experiments.fitted_sessions": ("FittedSessions", "FittedSessions.at", "FittedSessions.infer"),
     "undertow.experiments.dimensions": ("Dimensions",),
     "undertow.streaming.stream": (
@@ -240,9 +256,7 @@ def _number(value: Any) -> str:
 
 def command_page() -> str:
     """Every command with its example, arguments and options."""
-    shared = [
-        _group(group, _fields(group)) for group in (options.Begin, options.How, options.Cut, options.Common)
-    ]
+    shared = [_group(group, _fields(group)) for group in GROUPS.values()]
     return _page(
         "The command line",
         COMMAND_OPENING,
@@ -298,6 +312,7 @@ def _title(group: type) -> str:
     return {
         options.Begin: "Options that begin with a fitted run",
         options.How: "Options of a search",
+        options.Walk: "Options of a walk",
         options.Cut: "Options that cut a source into trials",
         options.Common: "Options of every command",
     }[group]
@@ -394,7 +409,13 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 OPTIONS_IN_GROUPS = {"run": "--from"}
-GROUPS = {"begin": options.Begin, "how": options.How, "cut": options.Cut, "common": options.Common}
+GROUPS = {
+    "begin": options.Begin,
+    "how": options.How,
+    "walk": options.Walk,
+    "cut": options.Cut,
+    "common": options.Common,
+}
 PAGES = {"recipe.md": recipe_page, "command-line.md": command_page, "python.md": python_page}
 
 

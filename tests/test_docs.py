@@ -98,7 +98,7 @@ def test_options_of_the_reference_are_those_of_the_help(name, capsys, reference)
     page = reference.command_section(name, cli.COMMANDS[name])
     shared = [
         reference._group(group, reference._fields(group))
-        for group in (options.Begin, options.How, options.Cut, options.Common)
+        for group in (options.Begin, options.How, options.Walk, options.Cut, options.Common)
     ]
     written = set(re.findall(r"`(--[a-z-]+)`", page + "".join(shared)))
     assert ended.value.code == 0
@@ -113,7 +113,7 @@ def example_options(page: str) -> set[str]:
 
 @each_page
 def test_commands_in_documents_exist(page, reference):
-    groups = (options.Begin, options.How, options.Cut, options.Common)
+    groups = (options.Begin, options.How, options.Walk, options.Cut, options.Common)
     fields = [field for group in groups for field in group.__annotations__]
     common = {reference.OPTIONS_IN_GROUPS.get(field, field.replace("_", "-")).strip("-") for field in fields}
     for first, *words in commands(page):

@@ -14,7 +14,7 @@ from undertow.evaluation.disentanglement import (
     mutual_information_gap,
     pca,
 )
-from undertow.evaluation.linear_readout import directions, linear_r2
+from undertow.evaluation.linear_readout import directions, linear_r2, readings
 from undertow.evaluation.traversals import leakage, monotonicity
 from undertow.vocabulary import UndertowError
 
@@ -87,6 +87,24 @@ def test_an_angle_is_one_factor_without_a_seam():
     assert linear_r2(codes, factors, angles=["angle"])["angle"] > 0.999
     assert linear_r2(codes, factors)["angle"] < 0.8
     assert directions(codes, factors, angles=["angle"]).names == ("angle_cos", "angle_sin", "speed")
+
+
+def test_readings_of_trials_left_out_are_in_the_factors_own_units():
+    generator = np.random.default_rng(0)
+    angle, speed = generator.uniform(-np.pi, np.pi, 400), generator.uniform(20, 40, 400)
+    codes = np.stack([np.cos(angle), np.sin(angle), speed + generator.normal(size=400)], axis=1)
+    factors, is_fitted = {"angle": angle, "speed": speed}, np.arange(400) % 4 > 0
+    read = readings(codes, factors, angles=["angle"], is_fitted=is_fitted)
+    np.testing.assert_array_equal(np.isnan(read["speed"].values), is_fitted)
+    away = np.angle(np.exp(1j * (read["angle"].values - angle)))[~is_fitted]
+    np.testing.assert_allclose(away, 0, atol=0.05)
+    design = np.stack([codes[:, 2], np.ones(400)], axis=1)
+    line = design @ np.linalg.lstsq(design[is_fitted], speed[is_fitted], rcond=None)[0]
+    np.testing.assert_allclose(read["speed"].values[~is_fitted], line[~is_fitted], atol=0.2)
+    error = ((read["speed"].values - speed)[~is_fitted] ** 2).sum()
+    spread = ((speed - speed[~is_fitted].mean())[~is_fitted] ** 2).sum()
+    assert read["speed"].r2 == pytest.approx(1 - error / spread)
+    assert np.isfinite(readings(codes, factors, angles=["angle"])["angle"].values).all()
 
 
 def test_concentration_of_known_rows():

@@ -32,6 +32,18 @@ class Directions(NamedTuple):
     degrees: np.ndarray
 
 
+class Reading(NamedTuple):
+    """What a line reads of one factor.
+
+    Attributes:
+        values: (trial,) as it is read, in the factor's unit; NaN for trials that the line was fitted to.
+        r2: on the trials that were read.
+    """
+
+    values: np.ndarray
+    r2: float
+
+
 def linear_r2(
     codes: np.ndarray, factors: Mapping[str, np.ndarray], *, angles: Collection[str] = (), seed: int = 0
 ) -> dict[str, float]:
@@ -46,17 +58,49 @@ def linear_r2(
     Raises:
         UndertowError: see `factors.targets`.
     """
+    return {name: reading.r2 for name, reading in readings(codes, factors, angles=angles, seed=seed).items()}
+
+
+def readings(
+    codes: np.ndarray,
+    factors: Mapping[str, np.ndarray],
+    *,
+    angles: Collection[str] = (),
+    is_fitted: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, Reading]:
+    """Each factor as ridge regression reads it from the codes of trials that it was not fitted to.
+
+    Args:
+        codes: (trial, code).
+        factors: (trial,) each, by name.
+        angles: names of the factors that are angles in radians.
+        is_fitted: (trial,) bool, the trials to fit to; all others are read. Five folds of all trials if not given.
+        seed: of the folds.
+
+    Raises:
+        UndertowError: see `factors.targets`.
+    """
     known = targets(codes, factors, angles)
     everything = np.concatenate(known.columns, axis=1)
-    prediction = np.zeros_like(everything)
-    for fitted, tested in folds(len(codes), seed):
+    prediction = np.full_like(everything, np.nan)
+    parts = (
+        folds(len(codes), seed)
+        if is_fitted is None
+        else [(np.flatnonzero(is_fitted), np.flatnonzero(~is_fitted))]
+    )
+    for fitted, tested in parts:
         standard = _standardised(codes, codes[fitted])
         prediction[tested] = (
             _ridge(standard[fitted], everything[fitted]).predict(standard[tested]).reshape(len(tested), -1)
         )
+    is_read = np.isfinite(prediction[:, 0])
     ends = np.cumsum([columns.shape[1] for columns in known.columns])[:-1]
     return {
-        name: pooled_r2(guess, columns)
+        name: Reading(
+            _in_its_unit(guess, np.asarray(factors[name], np.float64), is_angle=name in angles),
+            pooled_r2(guess[is_read], columns[is_read]),
+        )
         for name, guess, columns in zip(
             known.names, np.split(prediction, ends, axis=1), known.columns, strict=True
         )
@@ -83,6 +127,13 @@ def directions(
     size = np.linalg.norm(weights, axis=0)
     unit = weights / np.where(size > 0, size, np.nan)
     return Directions(names, weights, np.degrees(np.arccos(np.minimum(np.abs(unit.T @ unit), 1))))
+
+
+def _in_its_unit(standard: np.ndarray, values: np.ndarray, *, is_angle: bool) -> np.ndarray:
+    """Standardised columns as `factors.targets` makes them, back as (trial,) values; angles from -pi to pi."""
+    columns = np.stack([np.cos(values), np.sin(values)] if is_angle else [values], axis=1)
+    told = standard * columns.std(axis=0) + columns.mean(axis=0)
+    return np.arctan2(told[:, 1], told[:, 0]) if is_angle else told[:, 0]
 
 
 def _standardised(codes: np.ndarray, fitted: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ Spikes = Literal["poisson", "history"]
 
 FILE = "spike_history.safetensors"
 TRIALS_AT_A_TIME = 256
+LARGEST_COUNT = 1e9
 
 
 def history_of(fitted: Fitted, spikes: str, trials: xr.Dataset | None) -> SpikeHistory | None:
@@ -65,6 +66,11 @@ def drawn_counts(observation: str, expected: np.ndarray, seed: int, history: Spi
     if OBSERVATIONS[observation](1).support != "counts":
         return expected.astype(np.float32)
     filled = np.nan_to_num(expected)
+    if filled.size and filled.max() > LARGEST_COUNT:
+        raise UndertowError(
+            f"The rates that were made reach {filled.max():.3g} spikes a bin, so no spikes can be drawn from them; train longer, "
+            "or leave own_noise out."
+        )
     if history is None:
         drawn = np.random.default_rng(seed).poisson(filled).astype(np.float32)
     else:

@@ -8,7 +8,7 @@ They are read from the codes of training trials by a line, and codes move so tha
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -260,7 +260,9 @@ def read_again(fitted: Fitted, trials: xr.Dataset, made: xr.Dataset, behaviour: 
     columns = []
     for other in order:
         by_step = found[other].reshape(-1, steps).T
-        columns.append(_unrolled(by_step, made.asked.values[:steps], other == name) if other in read.angles else by_step)
+        columns.append(
+            _unrolled(by_step, made.asked.values[:steps], other == name) if other in read.angles else by_step
+        )
     return ReadAgain(
         tuple(order), np.stack(columns, axis=2), np.array([of_training[other].std() for other in order])
     )
@@ -291,6 +293,11 @@ def behaviours_of(trials: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
+def angles_of(names: Iterable[str]) -> set[str]:
+    """Those behaviours that are called angles or directions: they are taken to be in radians."""
+    return {name for name in names if any(word in name for word in ANGLE_WORDS)}
+
+
 def closest_behaviour(name: str, recorded: Mapping[str, np.ndarray]) -> str:
     """The behaviour of this name; blanks and hyphens count as underscores.
 
@@ -315,11 +322,7 @@ def _read_out(
     """The first behaviour's name, the read-out of what moves and what stays, all codes, and what was recorded."""
     recorded = behaviours_of(check_trials(trials))
     names = [closest_behaviour(name, recorded) for name in ([asked] if isinstance(asked, str) else asked)]
-    is_angle = (
-        {name for name in recorded if any(word in name for word in ANGLE_WORDS)}
-        if angles is None
-        else set(angles)
-    )
+    is_angle = angles_of(recorded) if angles is None else set(angles)
     is_training = trials.split.values == SUBSETS
     if not is_training.any():
         raise UndertowError(

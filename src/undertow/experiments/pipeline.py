@@ -84,6 +84,8 @@ def complete(
     reference = scoring.reference_for(trials)
     scores = scoring.score(fitted, estimate, trials, reference)
     scoring.write_scores(fitted.folder, scores)
+    if not isinstance(fitted.model.coded(), str):
+        listener.say("Moving codes and drawing trials for the report ...")
     path = scoring.write_report(fitted, trials, estimate, reference, scores)
     listener.say(f"The report is {path}.")
     return scores

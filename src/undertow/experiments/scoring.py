@@ -8,7 +8,7 @@ import xarray as xr
 
 from undertow.evaluation import scores as scoring
 from undertow.evaluation.yardstick import yardstick
-from undertow.experiments import analysis_record, latency, looks, searching
+from undertow.experiments import analysis_record, codes_record, latency, looks, searching
 from undertow.experiments.fitted import Fitted
 from undertow.files import write_bytes
 from undertow.report import page
@@ -77,6 +77,7 @@ def write_report(
         population=searching.told(fitted),
         latency=latency.read(fitted.folder),
         analysis=analysis_record.read(fitted.folder),
+        codes=codes_record.record(fitted, trials),
     )
     return path
 

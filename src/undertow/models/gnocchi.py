@@ -358,7 +358,7 @@ class GnocchiModel(Model):
             self._mean_code,
             self._generated,
             self._drawn_code,
-            self._start_of,
+            self._start_of if self.config.levels > 1 else None,  # one level is pure noise, and says nothing of a trial
             has_noise=True,
         )
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from undertow.report import excerpt, history, population_findings, score_words
+from undertow.report import codes_findings, excerpt, history, population_findings, score_words
+from undertow.report.codes import Codes
 from undertow.report.material import Finding
 from undertow.report.population import Population
 
@@ -31,13 +32,14 @@ _STILL_GAINING = 0.04  # the last tenth of the epochs may bring this share of th
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a question may look at; `population` is None for an ordinary fit."""
+    """All that a question may look at; `population` is None for an ordinary fit, `codes` for a model without any."""
 
     trials: xr.Dataset
     estimate: xr.Dataset
     scores: dict
     lines: history.History
     population: Population | None
+    codes: Codes | None
 
 
 def find(
@@ -47,6 +49,7 @@ def find(
     scores: dict,
     lines: history.History,
     population: Population | None = None,
+    codes: Codes | None = None,
 ) -> list[Finding]:
     """The findings for a fit, gravest first; empty when nothing is suspicious.
 
@@ -56,8 +59,9 @@ def find(
         scores: as in `scores.json`, with "splits".
         lines: the training history, one dictionary an epoch; may be empty.
         population: the search, or None for an ordinary fit.
+        codes: of trials, or None for a model without codes.
     """
-    evidence = Evidence(trials, estimate, scores, lines, population)
+    evidence = Evidence(trials, estimate, scores, lines, population, codes)
     return [finding for question in _QUESTIONS for finding in question(evidence)]
 
 
@@ -75,6 +79,11 @@ def _not_finite(evidence: Evidence) -> Iterator[Finding]:
 def _about_the_search(evidence: Evidence) -> Iterator[Finding]:
     if evidence.population is not None:
         yield from population_findings.find(evidence.population)
+
+
+def _about_codes(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.codes is not None:
+        yield from codes_findings.find(evidence.codes)
 
 
 def _below_smoothing(evidence: Evidence) -> Iterator[Finding]:
@@ -276,6 +285,7 @@ _QUESTIONS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _below_smoothing,
     _training_gap,
     _collapsed_kl,
+    _about_codes,
     _flat_rates,
     _about_training,
     _dead_factors,

@@ -9,13 +9,14 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from undertow.report import history
+from undertow.report.codes import Codes
 from undertow.report.population import Population
 
 
 @dataclass(frozen=True)
 class Material:
     """All that a report is made of, as handed to `page.write`; `population` is None for an ordinary fit, `latency` where nothing
-    was streamed, `analysis` where nobody looked at the dynamics.
+    was streamed, `analysis` where nobody looked at the dynamics, `codes` where the model has none.
     """
 
     trials: xr.Dataset
@@ -28,6 +29,7 @@ class Material:
     population: Population | None = None
     latency: Mapping | None = None
     analysis: Mapping | None = None
+    codes: Codes | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import xarray as xr
 
 from undertow.files import replacing
 from undertow.report import findings, history, score_words, summary
+from undertow.report.codes import Codes
 from undertow.report.material import Material, Picture
 from undertow.report.population import Population
 from undertow.report.sections import sections
@@ -38,6 +39,7 @@ def write(  # noqa: PLR0913 - the parts of a report, all by name
     population: Mapping | None = None,
     latency: Mapping | None = None,
     analysis: Mapping | None = None,
+    codes: Codes | None = None,
 ) -> None:
     """Write the report to `path` (HTML); a page that is already there is replaced only by a complete one.
 
@@ -61,13 +63,14 @@ def write(  # noqa: PLR0913 - the parts of a report, all by name
             "p99.9", "worst", "bin_width", "lag"; "bins", "missed", "device", "waits", "window" (bins or None), "when", and
             "histogram" with "edges" and "bins".
         analysis: of the dynamics, as in `analysis.json`; None where there was none. See `dynamics_section.py`.
+        codes: of trials, and what is made of them; None for a model without codes.
 
     Raises:
         UndertowError: if estimate and trials do not belong together, or the page can't be written.
     """
     searched = None if population is None else Population.of(population)
     material = Material(
-        trials, estimate, yardstick, scores, history, recipe, provenance, searched, latency, analysis
+        trials, estimate, yardstick, scores, history, recipe, provenance, searched, latency, analysis, codes
     )
     _check(material)
     with replacing(Path(path)) as temporary:
@@ -90,6 +93,7 @@ def render(material: Material) -> str:
             scores=material.scores,
             lines=material.lines,
             population=material.population,
+            codes=material.codes,
         ),
         nothing_found=findings.NOTHING,
         sections=sections(material),

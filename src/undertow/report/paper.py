@@ -22,21 +22,37 @@ from undertow.report import (
     rates,
     style,
 )
+from undertow.report.codes_paper import (
+    codes_figure,
+    generated_figure,
+    generated_neurons_figure,
+    readings_figure,
+    walk_activity_figure,
+    walk_averages_figure,
+    walk_behaviour_figure,
+)
 from undertow.report.courses import Course
 from undertow.report.dynamics_paper import dynamics_planes_figure, eigenvalues_figure
 from undertow.report.population_paper import search_values_figure
 
 __all__ = [
+    "codes_figure",
     "dynamics_planes_figure",
     "eigenvalues_figure",
     "factor_courses_figure",
     "factors_figure",
+    "generated_figure",
+    "generated_neurons_figure",
     "inputs_figure",
     "learning_figure",
     "psth_figure",
     "raster_figure",
     "rates_figure",
+    "readings_figure",
     "search_values_figure",
+    "walk_activity_figure",
+    "walk_averages_figure",
+    "walk_behaviour_figure",
 ]
 
 _LINES = {"solid": "-", "dot": ":"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from undertow.report import (
+    codes_section,
     dynamics_section,
     excerpt,
     figures,
@@ -240,6 +241,9 @@ _SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     _averages,
     _factors,
     _inputs,
+    codes_section.codes,
+    codes_section.walk,
+    codes_section.generated,
     dynamics_section.section,
     latency_section.section,
 )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import matplotlib.axes
     import matplotlib.figure
 
@@ -30,6 +32,11 @@ SPLIT_COLOURS = {"train": "#E69F00", "valid": "#0072B2", "test": "#009E73"}
 CONDITION_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4d4d4d", "#8c6d00")
 
 RATE_SCALE = "viridis"
+CYCLE_SCALE = (  # for angles: begins and ends with the same colour, all about equally dark
+    *("#a8780d", "#c45d3a", "#d34a72", "#d245b1", "#b453dd", "#866aec"),
+    *("#4d80dc", "#2790af", "#1f9781", "#2c9a4c", "#6c9118", "#a8780d"),
+)
+RANGE_SCALE = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39")
 COUNT_SCALE = ((0.0, "#ffffff"), (1.0, "#111111"))
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.2  # inches, the widths of a journal's columns
@@ -41,6 +48,15 @@ def faded(colour: str, alpha: float) -> str:
     """The colour `#rrggbb` with an opacity between 0 and 1, as Plotly writes it."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def from_scale(scale: Sequence[str], share: float) -> str:
+    """The colour at a `share` from 0 to 1 of the way through evenly spaced colours `#rrggbb`."""
+    place = min(max(share, 0.0), 1.0) * (len(scale) - 1)
+    low = min(int(place), len(scale) - 2)
+    pairs = ([int(colour[start : start + 2], 16) for colour in scale[low : low + 2]] for start in (1, 3, 5))
+    mixed = (round(first + (place - low) * (second - first)) for first, second in pairs)
+    return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def lightened(colour: str, share: float) -> str:
