@@ -1,7 +1,7 @@
 """Codes of simulated reaching: what they hold, how they move, and activity for a sector of directions that nobody trained on.
 
     python benchmarks/codes_of_reaching.py FOLDER [--models gnocchi lfads pca] [--seeds 0 1 2 3 4] [--set
-    gnocchi:training.epochs=300]
+    gnocchi:training.epochs=200]
 
 The data: `undertow simulate reaching --set hold_out_angles=45:90` (1,000 trials of 60 neurons, 50 bins of 20 ms) with the seed in
 question. Every model keeps a trial as 8 numbers: gnocchi; lfads without inferred inputs, whose code is the mean of the initial
@@ -42,7 +42,7 @@ FACTORS = ("start_x", "start_y", "reach_angle", "reach_distance", "peak_speed", 
 WALKED = ("reach_angle", "reach_distance", "peak_speed", "curvature", "start_x", "start_y")
 SECTOR, WIDTH, COMPONENTS = "45:90", 2.0, 20
 MODELS = {
-    "gnocchi": {"model": "gnocchi", "training": {"epochs": 300}},
+    "gnocchi": {"model": "gnocchi", "training": {"epochs": 70}},
     "lfads": {
         "model": "lfads",
         "lfads": {"inferred_inputs": 0, "initial_condition": 8},

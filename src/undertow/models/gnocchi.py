@@ -89,13 +89,13 @@ class Gnocchi(ModelConfig):
         "corruption": {"coordinated_dropout": 0.0},
         "objective": {"kl_ramp": 0, "penalty_ramp": 0},
         "optimiser": {
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "weight_decay": 1e-2,
             "warm_up": 100,
             "averaging": 0.999,
             "max_gradient_norm": 1e4,
         },
-        "training": {"batch_size": 64, "select_on": "all"},
+        "training": {"batch_size": 32, "select_on": "all"},
         "inference": {"samples": 4},
     }
     space: ClassVar[dict[str, Range]] = {
@@ -125,12 +125,12 @@ class Gnocchi(ModelConfig):
         default=False,
         description="Add the error of the data at the first level, on a pass of its own",
     )
-    encoder: EncoderKind = "convolution"
+    encoder: EncoderKind = "gru"
     encoder_width: int = Field(64, ge=1, description="Channels of the encoder")
     encoder_blocks: int = Field(3, ge=1, description="Residual blocks of the encoder")
     denoiser: Literal["unet", "transformer"] = "unet"
     width: int = Field(64, ge=2, description="Channels at the denoiser's first resolution, or of a token")
-    depth: int = Field(3, ge=1, description="Resolutions of the U-Net, or layers of the transformer")
+    depth: int = Field(2, ge=1, description="Resolutions of the U-Net, or layers of the transformer")
     blocks: int = Field(1, ge=1, description="Residual blocks at each resolution, down and up")
     taps: int = Field(3, ge=1, description="Bins of a convolution; odd")
     heads: int = Field(4, ge=1, description="Heads of attention")

@@ -98,7 +98,7 @@ def run_traverse(
 def walked(fitted: Fitted, made: xr.Dataset, trials: xr.Dataset, behaviour: str) -> str:
     """What the activity of a walk says of behaviour when it is encoded again, and how far the others moved with it."""
     again = generating.read_again(fitted, trials, made, behaviour)
-    name, target = again.names[0], 0
+    name = again.names[0]
     by_step = again.decoded.mean(1)
     asked = [float(made.asked.values[made.step.values == step].mean()) for step in range(len(by_step))]
     rows = [
@@ -106,13 +106,13 @@ def walked(fitted: Fitted, made: xr.Dataset, trials: xr.Dataset, behaviour: str)
         for value, row in zip(asked, by_step, strict=True)
     ]
     head = f"{'asked':>10}  " + "  ".join(f"{column[:12]:>12}" for column in again.names)
-    leak = traversals.leakage(again.decoded, target=target, spread=again.spread)
     words = [
         f"Read again from the activity that was made, mean over {again.decoded.shape[1]} trials:",
         head,
         *rows,
     ]
-    if len(again.names) > 1:
+    if len(again.names) > 1 and len(by_step) > 1:
+        leak = traversals.leakage(again.decoded, target=0, spread=again.spread)
         words.append(
             f"Others moved by {leak.mean:.2f} of their standard deviations while '{name}' moved by one of its own."
         )
