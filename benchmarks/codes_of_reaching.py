@@ -16,6 +16,9 @@ condition; and the first principal components of smoothed trials. What is scored
 * the sector left out: as many trials are generated as were held out, for the same angles, starts, distances, speeds and
   curvatures. A
   decoder of hand position fitted to real training trials reads them: R2 of the hand, and how far (cm) it ends from the target;
+  GNOCCHI's activity is smoothed activity, with the noise of spikes in it, of which spikes are drawn a second time: beside that
+  the hand
+  is read from the rates that were made, by a decoder of real activity smoothed by 3 bins ("by_rates");
 * controls: R2 of the hand decoded from trials made of their own codes, of those of other trials, and of codes of zeros.
 
 Beside them real held-out trials through the same decoder, the ceiling. Runs are folders in FOLDER, MODEL-SEED; what is finished
@@ -35,12 +38,12 @@ import undertow as ut
 from undertow.evaluation import disentanglement, linear_readout, traversals, unseen_conditions
 from undertow.evaluation.code_steps import fit_steps
 from undertow.evaluation.smoothing import smooth
-from undertow.experiments import cache
+from undertow.experiments import cache, coding, drawing_spikes
 from undertow.experiments import recipe as recipes
 
 FACTORS = ("start_x", "start_y", "reach_angle", "reach_distance", "peak_speed", "curvature")
 WALKED = ("reach_angle", "reach_distance", "peak_speed", "curvature", "start_x", "start_y")
-SECTOR, WIDTH, COMPONENTS = "45:90", 2.0, 20
+SECTOR, WIDTH, SMOOTHED, COMPONENTS = "45:90", 2.0, 3.0, 20
 MODELS = {
     "gnocchi": {"model": "gnocchi", "training": {"epochs": 70}},
     "lfads": {
@@ -84,9 +87,20 @@ def scores(model: str, seed: int, folder: Path, document: dict) -> dict[str, flo
     """Fit, unless it was, and score."""
     trials = ut.simulate.SYSTEMS["reaching"](seed=seed, hold_out_angles=SECTOR)
     run = folder / f"{model}-{seed}"
-    kept = run / "codes.json"
-    if kept.exists():
-        return json.loads(kept.read_text())
+    return _kept(run / "codes.json", lambda: _from_spikes(run, document, seed, trials)) | _kept(
+        run / "codes_rates.json", lambda: _from_rates(ut.open(run), trials)
+    )
+
+
+def _kept(path: Path, make) -> dict[str, float]:
+    """Scores that were stored, or are made and stored now."""
+    if not path.exists():
+        row = make()
+        path.write_text(json.dumps(row))
+    return json.loads(path.read_text())
+
+
+def _from_spikes(run: Path, document: dict, seed: int, trials) -> dict[str, float]:
     fitted = ut.fit(recipes.from_document({**document, "seed": seed}), trials, out=run, quiet=True)
     train, valid, unseen = (
         trials.isel(trial=trials.split.values == split) for split in ("train", "valid", "test")
@@ -96,8 +110,26 @@ def scores(model: str, seed: int, folder: Path, document: dict) -> dict[str, flo
     decoder = unseen_conditions.hand_decoder(activity(train), hands_of(train))
     row |= _leakage(fitted, trials, reader)
     row |= _unseen(fitted, trials, unseen, decoder)
-    row |= _controls(fitted, valid, decoder)
-    kept.write_text(json.dumps(row))
+    return row | _controls(fitted, valid, decoder)
+
+
+def _from_rates(fitted, trials) -> dict[str, float]:
+    """The hand read from the rates that were made, without drawing spikes of them, by a decoder of real smoothed activity."""
+    train, valid, unseen = (
+        trials.isel(trial=trials.split.values == split) for split in ("train", "valid", "test")
+    )
+    real = lambda some: smooth(some.counts.values, SMOOTHED)  # noqa: E731
+    rates = lambda made: made.true_rates.values * trials.attrs["bin_width"]  # noqa: E731
+    decoder = unseen_conditions.hand_decoder(real(train), hands_of(train))
+    target = np.stack([unseen.target_x.values, unseen.target_y.values], axis=1)
+    made = unseen_conditions.Reaching(
+        rates(fitted.generate(trials, factors_of(unseen))), hands_of(unseen), target
+    )
+    ceiling = unseen_conditions.Reaching(real(unseen), hands_of(unseen), target)
+    found = unseen_conditions.unseen_scores(decoder, made, ceiling)
+    row = {f"unseen_{name}_by_rates": float(value) for name, value in found.items()}
+    row["hand_r2_own_by_rates"] = _hand_r2(decoder, rates(fitted.reconstruct(valid)), valid)
+    row["hand_r2_recorded"] = _hand_r2(decoder, real(valid), valid)
     return row
 
 
@@ -154,17 +186,19 @@ def _controls(fitted, valid, decoder) -> dict[str, float]:
     codes = fitted.encode(valid).values
     order = np.random.default_rng(0).permutation(len(codes))
     row = {}
-    from undertow.experiments import coding, drawing_spikes
-
     for name, chosen in {"own": codes, "shuffled": codes[order], "zero": 0 * codes}.items():
         rates = coding.rates_of(fitted, chosen, bins=valid.sizes["time"], seed=0)
         counts = drawing_spikes.drawn_counts("poisson", rates * valid.attrs["bin_width"], 0)
-        hand, truth = decoder(smooth(counts, WIDTH)), hands_of(valid)
-        is_known = np.isfinite(hand)
-        error = np.where(is_known, (hand - truth) ** 2, 0).sum((0, 1))
-        total = np.where(is_known, (truth - truth.mean((0, 1))) ** 2, 0).sum((0, 1))
-        row[f"hand_r2_{name}"] = float((1 - error / total).mean())
+        row[f"hand_r2_{name}"] = _hand_r2(decoder, smooth(counts, WIDTH), valid)
     return row
+
+
+def _hand_r2(decoder, smoothed, trials) -> float:
+    hand, truth = decoder(smoothed), hands_of(trials)
+    is_known = np.isfinite(hand)
+    error = np.where(is_known, (hand - truth) ** 2, 0).sum((0, 1))
+    total = np.where(is_known, (truth - truth.mean((0, 1))) ** 2, 0).sum((0, 1))
+    return float((1 - error / total).mean())
 
 
 def main() -> None:

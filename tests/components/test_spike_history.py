@@ -31,7 +31,9 @@ def drawn(model, rates, seed=0):
 
 def test_without_a_memory_expected_counts_are_the_rates(rates):
     none = SpikeHistory.none(NEURONS)
-    np.testing.assert_allclose(none.expected(jnp.asarray(rates[0]), jnp.asarray(rates[0])), rates[0], rtol=1e-4)
+    np.testing.assert_allclose(
+        none.expected(jnp.asarray(rates[0]), jnp.asarray(rates[0])), rates[0], rtol=1e-4
+    )
     large = jnp.full((3, NEURONS), 7.0)
     np.testing.assert_allclose(none.expected(large, large), large, rtol=1e-5)
     counts = drawn(none, rates)

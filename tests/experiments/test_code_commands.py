@@ -12,7 +12,18 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("code_commands")
     sizes = ["trials=120", "neurons=12", "bins=26", "bin_width=0.04", "mean_rate=20", "hold_out_angles=45:90"]
     main(["simulate", "reaching", str(folder / "reaching.nc"), "--quiet", "--set", *sizes])
-    main(["fit", "pca", str(folder / "reaching.nc"), "--out", str(folder / "run"), "--quiet", "--set", "pca.code=6"])
+    main(
+        [
+            "fit",
+            "pca",
+            str(folder / "reaching.nc"),
+            "--out",
+            str(folder / "run"),
+            "--quiet",
+            "--set",
+            "pca.code=6",
+        ]
+    )
     return folder
 
 
@@ -25,21 +36,46 @@ def refused(arguments, capsys) -> str:
 
 def test_drawn_trials_are_a_file_and_a_table(place, capsys):
     out = place / "drawn.nc"
-    main(["sample", str(place / "run"), "--out", str(out), "--number", "30", "--spikes", "history", "--quiet"])
+    main(
+        ["sample", str(place / "run"), "--out", str(out), "--number", "30", "--spikes", "history", "--quiet"]
+    )
     printed = capsys.readouterr().out
     assert "Drew 30 trials" in printed
     assert "generated against recorded" in printed
     assert "halves" in printed
-    assert {"trial": 30, "time": 26, "neuron": 12, "code_dimension": 6}.items() <= dict(ut.open_trials(out).sizes).items()
+    assert {"trial": 30, "time": 26, "neuron": 12, "code_dimension": 6}.items() <= dict(
+        ut.open_trials(out).sizes
+    ).items()
     again = place / "again.nc"
-    main(["sample", str(place / "run"), "--out", str(again), "--number", "30", "--spikes", "history", "--no-compare", "--quiet"])
+    main(
+        [
+            "sample",
+            str(place / "run"),
+            "--out",
+            str(again),
+            "--number",
+            "30",
+            "--spikes",
+            "history",
+            "--no-compare",
+            "--quiet",
+        ]
+    )
     assert "generated against" not in capsys.readouterr().out
     np.testing.assert_array_equal(ut.open_trials(again).counts, ut.open_trials(out).counts)
 
 
 def test_a_walk_is_a_file_and_a_table_of_what_is_read_from_it(place, capsys):
     out = place / "walk.nc"
-    arguments = ["traverse", str(place / "run"), "--behaviour", "reach distance", "--out", str(out), "--quiet"]
+    arguments = [
+        "traverse",
+        str(place / "run"),
+        "--behaviour",
+        "reach distance",
+        "--out",
+        str(out),
+        "--quiet",
+    ]
     main([*arguments, "--keep", "reach_angle", "--steps", "4", "--sources", "5"])
     printed = capsys.readouterr().out
     assert "reach_distan" in printed
@@ -57,6 +93,19 @@ def test_what_can_not_be_done_is_said_in_a_line(place, capsys):
     assert "no choice 'steps'" in refused(["sample", run, "--out", out, "--set", "steps=5"], capsys)
     held = ["simulate", "reaching", out, "--set", "trials=40", "hold_out_conditions=99"]
     assert "99" in refused(held, capsys)
-    main(["traverse", run, "--behaviour", "reach_distance", "--out", str(place / "far.nc"), "--values", "900", "--keep", "curvature"])
+    main(
+        [
+            "traverse",
+            run,
+            "--behaviour",
+            "reach_distance",
+            "--out",
+            str(place / "far.nc"),
+            "--values",
+            "900",
+            "--keep",
+            "curvature",
+        ]
+    )
     assert "lie far outside the data" in capsys.readouterr().err
     assert not (place / "none.nc").exists()

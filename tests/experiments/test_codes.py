@@ -1,4 +1,6 @@
-"""Codes in use: trials to codes, activity from codes, walks along behaviour, for a small GNOCCHI, for LFADS and for components."""
+"""Codes in use: trials to codes, activity from codes, walks along behaviour, for a small GNOCCHI, for LFADS and for
+components.
+"""
 
 import warnings
 
@@ -12,7 +14,9 @@ from undertow.experiments import coding, drawing_spikes, generating
 from undertow.experiments.recipe import from_document
 from undertow.vocabulary import UndertowError, check_trials
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*far outside the data")  # most models here have hardly learned
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*far outside the data"
+)  # most models here have hardly learned
 DOCUMENTS = {
     "gnocchi": {
         "model": "gnocchi",
@@ -56,13 +60,18 @@ def fitted(request, reaching, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def components(reaching, tmp_path_factory):
-    return ut.fit(from_document(DOCUMENTS["pca"]), reaching, out=tmp_path_factory.mktemp("codes") / "run", quiet=True)
+    return ut.fit(
+        from_document(DOCUMENTS["pca"]), reaching, out=tmp_path_factory.mktemp("codes") / "run", quiet=True
+    )
 
 
 @pytest.fixture(scope="module")
 def gnocchi(reaching, tmp_path_factory):
     return ut.fit(
-        from_document(DOCUMENTS["gnocchi"]), reaching, out=tmp_path_factory.mktemp("codes") / "run", quiet=True
+        from_document(DOCUMENTS["gnocchi"]),
+        reaching,
+        out=tmp_path_factory.mktemp("codes") / "run",
+        quiet=True,
     )
 
 
@@ -93,7 +102,9 @@ def test_what_is_made_is_trials_like_any_other(fitted, reaching, tmp_path):
 
 
 def test_a_walk_moves_what_it_shall_and_keeps_the_rest(fitted, reaching):
-    made = fitted.traverse(reaching, "reach distance", keep=["curvature"], values=[8.0, 9.0, 10.0], sources=[0, 9])
+    made = fitted.traverse(
+        reaching, "reach distance", keep=["curvature"], values=[8.0, 9.0, 10.0], sources=[0, 9]
+    )
     np.testing.assert_array_equal(made.source, [0, 0, 0, 9, 9, 9])
     np.testing.assert_array_equal(made.step, [0, 1, 2, 0, 1, 2])
     np.testing.assert_allclose(made.read_reach_distance, [8, 9, 10, 8, 9, 10], rtol=1e-5)
@@ -147,7 +158,12 @@ def test_own_noise_gives_a_trial_back_and_fresh_noise_does_not(gnocchi, reaching
 def test_more_steps_and_other_samplers_need_no_other_fit(gnocchi):
     few, many = (gnocchi.sample(3, seed=4, steps=steps).true_rates.values for steps in (4, 12))
     assert (few != many).any()
-    for choices in ({"sampler": "heun"}, {"sampler": "ddim", "eta": 0.5}, {"guidance": 2.0}, {"sampler": "ddpm"}):
+    for choices in (
+        {"sampler": "heun"},
+        {"sampler": "ddim", "eta": 0.5},
+        {"guidance": 2.0},
+        {"sampler": "ddpm"},
+    ):
         other = gnocchi.sample(3, seed=4, steps=12, **choices).true_rates.values
         assert np.isfinite(other).all()
         assert other.shape == many.shape
@@ -163,11 +179,13 @@ def test_trials_of_other_lengths(gnocchi):
 def test_two_phases_switch_networks(gnocchi):
     """Before the switch activity knows nothing of the code; with all steps untold it never does; with none it always does."""
     model, calls = gnocchi.model, []
-    answer = type(model)._answer  # noqa: SLF001 - a spy
+    answer = type(model)._answer
 
     class Spy(type(model)):
         def _answer(self, noised, angle, told, dropout, *, key):
-            jax.debug.callback(lambda is_told, at: calls.append((float(at), bool(is_told))), told.is_told, angle)
+            jax.debug.callback(
+                lambda is_told, at: calls.append((float(at), bool(is_told))), told.is_told, angle
+            )
             return answer(self, noised, angle, told, dropout, key=key)
 
     def spy_on(model):
@@ -181,7 +199,7 @@ def test_two_phases_switch_networks(gnocchi):
         config = type(model.config)(**model.config.model_dump() | {"sampler": "ddim", "steps": 10, **choices})
         spied = spy_on(model.with_config(config))
         noise = jax.random.normal(jax.random.key(0), (26, 12))
-        spied._generated(jnp.ones(4), jnp.zeros((26, 0)), jnp.ones(26, bool), noise, key=jax.random.key(1))  # noqa: SLF001
+        spied._generated(jnp.ones(4), jnp.zeros((26, 0)), jnp.ones(26, bool), noise, key=jax.random.key(1))
         jax.effects_barrier()
         return [is_told for _, is_told in sorted(set(calls), reverse=True)]
 
@@ -228,7 +246,9 @@ def test_wrong_questions_are_answered_in_a_sentence(components, gnocchi, reachin
         gnocchi.interpolate(reaching, 0, 500)
     with pytest.raises(UndertowError, match="None of these trials is a training trial"):
         gnocchi.traverse(reaching.isel(trial=reaching.split.values == "test"), "curvature")
-    coded = ut.fit(ut.Smoothing(widths=(0.05,), alphas=(1.0,), folds=2), reaching, out=tmp_path / "run", quiet=True)
+    coded = ut.fit(
+        ut.Smoothing(widths=(0.05,), alphas=(1.0,), folds=2), reaching, out=tmp_path / "run", quiet=True
+    )
     with pytest.raises(UndertowError, match="has no codes"):
         coded.encode(reaching)
 

@@ -12,7 +12,15 @@ from undertow.models.gnocchi import Gnocchi, GnocchiModel
 from undertow.vocabulary import UndertowError
 
 TIME, NEURONS, BATCH = 9, 4, 6
-TINY = {"code": 3, "width": 8, "depth": 1, "encoder_width": 8, "encoder_blocks": 1, "steps": 3, "smoothing": 1.0}
+TINY = {
+    "code": 3,
+    "width": 8,
+    "depth": 1,
+    "encoder_width": 8,
+    "encoder_blocks": 1,
+    "steps": 3,
+    "smoothing": 1.0,
+}
 SETTINGS = {"dropout_rate": jnp.float32(0.0), "code_dropout": jnp.float32(0.0)}
 
 
@@ -70,7 +78,7 @@ def test_the_kl_is_a_trials_own_whatever_the_batch(full, whole, counts):
     """And what a code may hold for nothing is taken off it."""
     half = terms_of(full, counts[:3])
     np.testing.assert_allclose(whole["kl_code"][:3], half["kl_code"], rtol=1e-4)
-    posterior = full._posterior(counts[0], key=jax.random.key(0))  # noqa: SLF001 - what the term is of
+    posterior = full._posterior(counts[0], key=jax.random.key(0))
     expected = 0.5 * np.sum(
         np.asarray(posterior.variance + posterior.mean**2 - 1 - jnp.log(posterior.variance))
     )
@@ -94,7 +102,13 @@ def test_one_level_is_a_variational_autoencoder(counts):
     np.testing.assert_allclose(model.config.visited(), [np.pi / 2, 0.0])
     told = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(9), leaf.shape), model)
     rates = [
-        told.coded().generate(jnp.full(3, value), jnp.zeros((TIME, 0)), jnp.ones(TIME, bool), jnp.zeros((TIME, NEURONS)), key=None)
+        told.coded().generate(
+            jnp.full(3, value),
+            jnp.zeros((TIME, 0)),
+            jnp.ones(TIME, bool),
+            jnp.zeros((TIME, NEURONS)),
+            key=None,
+        )
         for value in (0.0, 2.0)
     ]
     assert np.abs(rates[0] - rates[1]).max() > 1e-3

@@ -3,11 +3,13 @@
     e_t = softplus(sum_{j=1..20} w_j min(k_{t-j}, 5) + g f(r_t) + b),      k_t ~ Poisson(e_t)
 
 for rates r (expected counts a bin) of a model, after Kapoor et al. 2024 (LDNS, arXiv 2407.08751, section 3): 20 bins of memory,
-counts clipped at 5, nothing before the trial begins. With `rate="log"` f is the logarithm, as published; by default it is the inverse
+counts clipped at 5, nothing before the trial begins. With `rate="log"` f is the logarithm, as published; by default it is the
+inverse
 of the softplus, so that without a memory (w = 0, g = 1, b = 0) counts are Poisson at the model's rates whatever their size. A
 refractory period, a burst or a count noisier than Poisson is then in the spikes, which rates alone can't say.
 
-The fit is by Newton's method on the penalised likelihood, which has one maximum (Paninski 2004): what the paper reaches in 3,000 steps
+The fit is by Newton's method on the penalised likelihood, which has one maximum (Paninski 2004): what the paper reaches in
+3,000 steps
 of Adam takes a dozen. An entry that was not observed is in no likelihood, and counts as its rate in the memory of later ones.
 """
 
@@ -38,7 +40,9 @@ class SpikeHistory(eqx.Module):
     rate: RateTerm = eqx.field(static=True, default="inverse_softplus")
 
     @classmethod
-    def none(cls, neurons: int, *, memory: int = MEMORY, rate: RateTerm = "inverse_softplus") -> "SpikeHistory":
+    def none(
+        cls, neurons: int, *, memory: int = MEMORY, rate: RateTerm = "inverse_softplus"
+    ) -> "SpikeHistory":
         """Without a memory: Poisson at the rates."""
         return cls(jnp.zeros((neurons, memory)), jnp.ones(neurons), jnp.zeros(neurons), rate)
 
@@ -50,10 +54,15 @@ class SpikeHistory(eqx.Module):
         past = jnp.where(jnp.isfinite(counts), jnp.clip(counts, 0.0, LARGEST_COUNT), rates)
         padded = jnp.pad(past, ((memory, 0), (0, 0)))
         time = rates.shape[0]
-        drive = sum(self.weights[None, :, lag - 1] * padded[memory - lag : memory - lag + time] for lag in range(1, memory + 1))
+        drive = sum(
+            self.weights[None, :, lag - 1] * padded[memory - lag : memory - lag + time]
+            for lag in range(1, memory + 1)
+        )
         return self._softplus(drive + self._of_rates(rates))
 
-    def sample(self, rates: Float[Array, "time neuron"], *, key: Key[Array, ""]) -> Float[Array, "time neuron"]:
+    def sample(
+        self, rates: Float[Array, "time neuron"], *, key: Key[Array, ""]
+    ) -> Float[Array, "time neuron"]:
         """Counts drawn bin after bin."""
         entering = self._of_rates(rates)
 
@@ -64,7 +73,9 @@ class SpikeHistory(eqx.Module):
             past = jnp.concatenate([jnp.minimum(drawn, LARGEST_COUNT)[:, None], past[:, :-1]], axis=1)
             return past, drawn
 
-        _, counts = jax.lax.scan(one, jnp.zeros_like(self.weights), (entering, jax.random.split(key, len(rates))))
+        _, counts = jax.lax.scan(
+            one, jnp.zeros_like(self.weights), (entering, jax.random.split(key, len(rates)))
+        )
         return counts
 
     def _of_rates(self, rates: Array) -> Array:
@@ -110,7 +121,9 @@ def _of_neuron(rates: Array, counts: Array, memory: int, rate: RateTerm, penalty
     past = jnp.pad(jnp.where(is_known, jnp.clip(counts, 0.0, LARGEST_COUNT), rates), ((0, 0), (memory, 0)))
     time = rates.shape[1]
     columns = [past[:, memory - lag : memory - lag + time] for lag in range(1, memory + 1)]
-    design = jnp.stack([*columns, _entering(rate, rates), jnp.ones_like(rates)], axis=-1).reshape(-1, memory + 2)
+    design = jnp.stack([*columns, _entering(rate, rates), jnp.ones_like(rates)], axis=-1).reshape(
+        -1, memory + 2
+    )
     known = is_known.reshape(-1)
     target = jnp.where(known, counts.reshape(-1), 0.0)
     rest = jnp.zeros(memory + 2).at[memory].set(1.0)

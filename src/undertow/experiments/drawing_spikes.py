@@ -1,4 +1,6 @@
-"""From rates to counts: Poisson, or with a memory of the spikes before, fitted to a run's own training trials once and kept there."""
+"""From rates to counts: Poisson, or with a memory of the spikes before, fitted to a run's own training trials once and
+kept there.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ LARGEST_COUNT = 1e9
 
 
 def history_of(fitted: Fitted, spikes: str, trials: xr.Dataset | None) -> SpikeHistory | None:
-    """What draws counts with a memory: read from the run's folder, or fitted to training trials and written there; None for Poisson.
+    """What draws counts with a memory: read from the run's folder, or fitted to training trials and written there; None for
+    Poisson.
 
     Args:
         fitted: the run.
@@ -52,16 +55,22 @@ def history_of(fitted: Fitted, spikes: str, trials: xr.Dataset | None) -> SpikeH
     trials = pipeline.trials_of(fitted) if trials is None else trials
     train = np.flatnonzero(trials.split.values == "train")
     if not len(train):
-        raise UndertowError("None of these trials is a training trial, so no memory of spikes can be fitted; pass those of the fit.")
+        raise UndertowError(
+            "None of these trials is a training trial, so no memory of spikes can be fitted; pass those of the fit."
+        )
     most = max(1, MOST_ENTRIES // trials.sizes["time"])
-    chosen = trials.isel(trial=train[np.linspace(0, len(train) - 1, min(most, len(train))).round().astype(int)])
+    chosen = trials.isel(
+        trial=train[np.linspace(0, len(train) - 1, min(most, len(train))).round().astype(int)]
+    )
     rates = fitted.infer(chosen).rates.values * fitted.session.bin_width
     found = fit(rates, chosen.counts.values)
     checkpoint.write(path, found, facts={"fitted_to": f"{chosen.sizes['trial']} training trials"})
     return found
 
 
-def drawn_counts(observation: str, expected: np.ndarray, seed: int, history: SpikeHistory | None = None) -> np.ndarray:
+def drawn_counts(
+    observation: str, expected: np.ndarray, seed: int, history: SpikeHistory | None = None
+) -> np.ndarray:
     """Counts of expected counts a bin (trial, time, neuron); of real-valued activity the activity itself. NaN stays."""
     if OBSERVATIONS[observation](1).support != "counts":
         return expected.astype(np.float32)

@@ -141,7 +141,8 @@ class Gnocchi(ModelConfig):
         "everywhere", description="Blocks that are told the code"
     )
     positions: bool = Field(
-        default=True, description="Tell the denoiser how far into the trial a bin is; false where trials have no common time"
+        default=True,
+        description="Tell the denoiser how far into the trial a bin is; false where trials have no common time",
     )
     smoothing: float = Field(
         3.0, ge=0, description="Standard deviation of the Gaussian that smooths counts, in bins"
@@ -151,7 +152,10 @@ class Gnocchi(ModelConfig):
     )
     levels: int = Field(1000, ge=1, description="Levels of noise in training")
     from_noise: float = Field(
-        0.25, ge=0, lt=1, description="Share of the trials noised to the last level, where all must come from the code"
+        0.25,
+        ge=0,
+        lt=1,
+        description="Share of the trials noised to the last level, where all must come from the code",
     )
     schedule: ScheduleKind = "cosine"
     zero_terminal: bool = Field(default=True, description="Whether the last level is pure noise")
@@ -358,7 +362,9 @@ class GnocchiModel(Model):
             self._mean_code,
             self._generated,
             self._drawn_code,
-            self._start_of if self.config.levels > 1 else None,  # one level is pure noise, and says nothing of a trial
+            self._start_of
+            if self.config.levels > 1
+            else None,  # one level is pure noise, and says nothing of a trial
             has_noise=True,
         )
 
@@ -395,7 +401,11 @@ class GnocchiModel(Model):
     ) -> Float[Array, "time neuron"]:
         """Rates from a code and from noise to start from; without a key by DDIM, which `_start_of` undoes."""
         config = self.config
-        sampler = Sampler("ddim", matched=False) if key is None else Sampler(config.sampler, config.eta, config.matched)
+        sampler = (
+            Sampler("ddim", matched=False)
+            if key is None
+            else Sampler(config.sampler, config.eta, config.matched)
+        )
         angles = jnp.asarray(config.visited(), jnp.float32)
         standard = sample(sampler, self._cleaning(code, inputs, is_there), start, angles, key=key)
         return self.activity.rates(standard, SMALLEST_MEAN)
