@@ -127,6 +127,7 @@ def test_codes_hang_on_what_was_observed_alone(full, counts):
     [
         ({"zeta": 1.0}, "give both, or neither"),
         ({"zeta": 0.5, "lam": 1.0}, "code_kind=gaussian"),
+        ({"zeta": 0.5, "lam": 0.2, "code_kind": "gaussian"}, "lam of 1 - zeta or more"),
         ({"target": "noise"}, "'velocity' or 'data'"),
         ({"taps": 4}, "odd number"),
         ({"denoiser": "transformer", "width": 12, "heads": 4}, "multiple of 8"),

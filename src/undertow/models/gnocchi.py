@@ -16,10 +16,9 @@ trial,
     w_p error of a diffusion of the codes themselves   "code_prior", if asked; sends nothing to the codes
 
 With InfoDiffusion's (zeta, lambda): w_k = 1 - zeta and w_d = lambda + zeta - 1. So zeta = 1 is the model of the paper (a
-deterministic
-code and the discrepancy), zeta = lambda = 0 with weights of 0 DiffAE, no code a plain diffusion, and one level of noise a
-variational
-autoencoder: an InfoVAE, or with lambda = 0 a beta-VAE.
+deterministic code and the discrepancy), zeta = lambda = 0 with a deterministic code DiffAE, whose codes are free, no code a plain
+diffusion, and one level of noise a variational autoencoder: an InfoVAE, or where lambda = 1 - zeta, so that no discrepancy is
+weighed, a beta-VAE. (The authors name lambda = 0 for that, in another form of their objective.)
 
 Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
 are
@@ -193,6 +192,12 @@ class Gnocchi(ModelConfig):
             raise UndertowError(
                 f"gnocchi.zeta={self.zeta:g} weighs a KL, and a deterministic code has none; set gnocchi.code_kind=gaussian, or "
                 "zeta=1."
+            )
+        is_free = self.code_kind == "deterministic" and (self.zeta, self.lam) == (0.0, 0.0)
+        if self.zeta != "off" and self.lam + self.zeta < 1 - 1e-9 and not is_free:
+            raise UndertowError(
+                f"gnocchi.zeta={self.zeta:g} and gnocchi.lam={self.lam:g} weigh the discrepancy of codes by {self.lam + self.zeta - 1:g}, "
+                "and codes would be driven away from their prior; take lam of 1 - zeta or more."
             )
         if self.target == "noise" and (self.zero_terminal or self.levels == 1):
             raise UndertowError(
