@@ -195,9 +195,10 @@ class Gnocchi(ModelConfig):
             )
         is_free = self.code_kind == "deterministic" and (self.zeta, self.lam) == (0.0, 0.0)
         if self.zeta != "off" and self.lam + self.zeta < 1 - 1e-9 and not is_free:
+            weight = self.lam + self.zeta - 1
             raise UndertowError(
-                f"gnocchi.zeta={self.zeta:g} and gnocchi.lam={self.lam:g} weigh the discrepancy of codes by {self.lam + self.zeta - 1:g}, "
-                "and codes would be driven away from their prior; take lam of 1 - zeta or more."
+                f"gnocchi.zeta={self.zeta:g} and gnocchi.lam={self.lam:g} weigh the discrepancy of codes by {weight:g}, and "
+                "codes would be driven away from their prior; take lam of 1 - zeta or more."
             )
         if self.target == "noise" and (self.zero_terminal or self.levels == 1):
             raise UndertowError(

@@ -1,0 +1,70 @@
+"""Trials from nothing beside recorded trials: the spike statistics of LDNS (Kapoor et al. 2024) against the floor of two halves.
+
+    python benchmarks/generated_spikes.py FOLDER [--data lorenz FILE ...] [--models gnocchi lfads] [--set
+    gnocchi:training.epochs=100]
+
+Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz. Models: gnocchi, and
+lfads
+without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with a memory of spikes
+("history").
+As many trials are drawn as were recorded, and held against all of those; the floor is the same distance between disjoint halves
+of
+the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL; what is finished is not fitted
+again.
+"""
+
+import argparse
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+import undertow as ut
+from undertow.evaluation import generation
+from undertow.experiments import cache
+from undertow.experiments import recipe as recipes
+
+MODELS = {
+    "gnocchi": {"model": "gnocchi", "training": {"epochs": 100}},
+    "lfads": {"model": "lfads", "lfads": {"inferred_inputs": 0}, "training": {"epochs": 100}},
+}
+
+
+def main() -> None:
+    """Print a table for each data set, model and way to draw spikes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", nargs="+", default=["lorenz"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--set", nargs="+", default=[], metavar="MODEL:KEY=VALUE")
+    arguments = parser.parse_args()
+    cache.switch_on()
+    for data in arguments.data:
+        trials = ut.simulate.SYSTEMS["lorenz"](seed=7) if data == "lorenz" else ut.load(data)
+        for model in arguments.models:
+            own = [text.partition(":")[2] for text in arguments.set if text.startswith(f"{model}:")]
+            recipe = recipes.from_document(recipes.with_settings(MODELS[model], own))
+            with threadpool_limits(limits=1, user_api="blas"):
+                out = arguments.folder / f"{Path(data).stem}-{model}"
+                fitted = ut.fit(recipe, trials, out=out, quiet=True)
+                for spikes in ("poisson", "history"):
+                    made = fitted.sample(trials.sizes["trial"], spikes=spikes, trials=trials)
+                    _show(
+                        f"{Path(data).stem}, {model}, {spikes}, {fitted.outcome['seconds']:.0f} s",
+                        made,
+                        trials,
+                    )
+
+
+def _show(title: str, made, trials) -> None:
+    found = generation.compare(
+        made.counts.values, trials.counts.values, bin_width=float(trials.attrs["bin_width"])
+    )
+    print(title)
+    for name, row in found.items():
+        print(
+            f"  {name:<28} {row.value:>10.4g}  floor {row.floor:>10.4g}  ratio {row.ratio:>7.2f}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
