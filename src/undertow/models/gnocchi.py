@@ -39,6 +39,7 @@ from undertow.components import noise_levels
 from undertow.components.activity import Activity, Transform, kernel, measured
 from undertow.components.attention import sinusoids
 from undertow.components.code import CodeEncoder, ConvolutionStack, EncoderKind, RecurrentStack
+from undertow.components.code_course import CodeCourse
 from undertow.components.code_priors import CODE_PRIORS, CodePriorKind, LearnedPrior, check_prior
 from undertow.components.conditioning import CodeEmbedding, Conditions, LevelEmbedding
 from undertow.components.corruption import Corrupted
@@ -75,7 +76,14 @@ class Gnocchi(ModelConfig):
     section: ClassVar[str] = "gnocchi"
     parts: ClassVar[dict[str, tuple[str, ...]]] = {
         "encoder": ("encoder",),
-        "denoiser": ("denoiser", "level_embedding", "code_embedding", "level_filter", "readout"),
+        "denoiser": (
+            "denoiser",
+            "level_embedding",
+            "code_embedding",
+            "level_filter",
+            "code_course",
+            "readout",
+        ),
         "code_prior": ("learned_prior",),
     }
     weights: ClassVar[dict[str, float]] = {
@@ -133,6 +141,11 @@ class Gnocchi(ModelConfig):
     blocks: int = Field(1, ge=1, description="Residual blocks at each resolution, down and up")
     taps: int = Field(3, ge=1, description="Bins of a convolution; odd")
     heads: int = Field(4, ge=1, description="Heads of attention")
+    course: int = Field(
+        64,
+        ge=0,
+        description="Units of a direct way from code and bin to the answer; needs positions; 0: none",
+    )
     filters: bool = Field(
         default=True, description="Add a filter over time of each neuron by itself to the denoiser's answer"
     )
@@ -266,6 +279,7 @@ class GnocchiModel(Model):
     code_embedding: CodeEmbedding | None
     denoiser: UNet | DiffusionTransformer
     level_filter: LevelFilter | None
+    code_course: CodeCourse | None
     readout: Linear
     learned_prior: LearnedPrior | None
     observation: Observation
@@ -280,10 +294,17 @@ class GnocchiModel(Model):
         has_code = config.code > 0
         self.encoder = _encoder(config, data, key=encoder_key) if has_code else None
         self.code_embedding = CodeEmbedding(config.code, features, key=code_key) if has_code else None
-        channels = data.neurons + data.inputs + (POSITIONS if config.positions else 0)
+        units = config.course if has_code and config.positions else 0
+        channels = data.neurons + data.inputs + (POSITIONS if config.positions else 0) + units
         self.denoiser = _denoiser(config, channels, features, key=denoiser_key)
         filter_key = jax.random.fold_in(denoiser_key, 1)
         self.level_filter = LevelFilter(data.neurons, features, key=filter_key) if config.filters else None
+        course_key = jax.random.fold_in(denoiser_key, 2)
+        self.code_course = (
+            CodeCourse(config.code, POSITIONS, units, data.neurons, features, key=course_key)
+            if units
+            else None
+        )
         readout = Linear(self.denoiser.width, data.neurons, key=readout_key)
         self.readout = eqx.tree_at(lambda linear: linear.kernel, readout, 0.1 * readout.kernel)
         is_learned = has_code and config.learned_prior
@@ -458,13 +479,16 @@ class GnocchiModel(Model):
         code = None if self.code_embedding is None else self.code_embedding(told.code, told.is_told)
         conditions = Conditions(self.level_embedding(angle), code)
         known = jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)
-        places = [sinusoids(jnp.arange(len(noised)), POSITIONS)] if self.config.positions else []
-        channels = jnp.concatenate([noised, known, *places], axis=1)
+        places = sinusoids(jnp.arange(len(noised)), POSITIONS)
+        shown, added = [places] if self.config.positions else [], []
+        if self.code_course is not None:
+            course, of_code = self.code_course(told.code, told.is_told, places, conditions.level)
+            shown, added = [*shown, course], [of_code]
+        if self.level_filter is not None:
+            added.append(self.level_filter(noised, conditions.level, told.is_there))
+        channels = jnp.concatenate([noised, known, *shown], axis=1)
         features = self.denoiser(channels, conditions, told.is_there, dropout, key=key)
-        answer = self.readout(features)
-        if self.level_filter is None:
-            return answer
-        return answer + self.level_filter(noised, conditions.level, told.is_there)
+        return sum(added, self.readout(features))
 
     def _of_data(self, level) -> Array:
         """What turns the answer's squared error into that of the data."""
