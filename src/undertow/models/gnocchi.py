@@ -20,8 +20,10 @@ deterministic code and the discrepancy), zeta = lambda = 0 with a deterministic 
 diffusion, and one level of noise a variational autoencoder: an InfoVAE, or where lambda = 1 - zeta, so that no discrepancy is
 weighed, a beta-VAE. (The authors name lambda = 0 for that, in another form of their objective.)
 
-Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
-are
+The denoiser's answer is that of its network, and added to it a filter of each neuron by itself (components/level_filter.py) and a
+direct way from the code (components/code_course.py), each by configuration.
+
+Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights are
 our choices, measured in benchmarks/RESULTS.md. An estimate is an activity drawn for the trial's code: it follows what the code
 knows of a trial, not its every bin.
 """
