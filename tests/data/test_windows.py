@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from undertow.data.splits import split
@@ -70,6 +70,7 @@ def test_constants_and_lines_are_reproduced(lengths, length, overlap, slope, off
         assert np.isnan(merged[trial, end:]).all()
 
 
+@settings(deadline=None)
 @given(**SIZES)
 def test_weights_are_positive_and_sum_to_one(lengths, length, overlap):
     """Each window in turn says 1 and the others 0: what is merged is that window's weight."""
