@@ -23,9 +23,9 @@ weighed, a beta-VAE. (The authors name lambda = 0 for that, in another form of t
 The denoiser's answer is that of its network, and added to it a filter of each neuron by itself (components/level_filter.py) and a
 direct way from the code (components/code_course.py), each by configuration.
 
-Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights are
-our choices, measured in benchmarks/RESULTS.md. An estimate is an activity drawn for the trial's code: it follows what the code
-knows of a trial, not its every bin.
+Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
+are our choices, measured in benchmarks/RESULTS.md. An estimate is an activity drawn for the trial's code: it follows what the
+code knows of a trial, not its every bin.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
