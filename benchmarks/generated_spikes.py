@@ -7,6 +7,8 @@ Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, suc
 lfads
 without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with a memory of spikes
 ("history").
+GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it are noisy twice; at temperature 0 it
+is what the code says and no more. Both are shown.
 As many trials are drawn as were recorded, and held against all of those; the floor is the same distance between disjoint halves
 of
 the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL; what is finished is not fitted
@@ -46,13 +48,11 @@ def main() -> None:
             with threadpool_limits(limits=1, user_api="blas"):
                 out = arguments.folder / f"{Path(data).stem}-{model}"
                 fitted = ut.fit(recipe, trials, out=out, quiet=True)
-                for spikes in ("poisson", "history"):
-                    made = fitted.sample(trials.sizes["trial"], spikes=spikes, trials=trials)
-                    _show(
-                        f"{Path(data).stem}, {model}, {spikes}, {fitted.outcome['seconds']:.0f} s",
-                        made,
-                        trials,
-                    )
+                for choices in [{"temperature": 1.0}, {"temperature": 0.0}] if model == "gnocchi" else [{}]:
+                    for spikes in ("poisson", "history"):
+                        made = fitted.sample(trials.sizes["trial"], spikes=spikes, trials=trials, **choices)
+                        words = [Path(data).stem, model, *(f"{name} {value}" for name, value in choices.items())]
+                        _show(", ".join([*words, spikes, f"{fitted.outcome['seconds']:.0f} s"]), made, trials)
 
 
 def _show(title: str, made, trials) -> None:

@@ -52,6 +52,13 @@ def test_the_same_process_scores_near_the_floor(same):
         assert score.value < 1.6 * score.floor, name
 
 
+def test_whole_numbers_score_as_floats_do(same, real):
+    whole = compare(recorded(1).astype(np.int64), real.astype(np.uint8), bin_width=WIDTH, repeats=5)
+    for name, score in same.items():
+        assert score.value == pytest.approx(whole[name].value, rel=1e-4), name
+        assert score.floor == pytest.approx(whole[name].floor, rel=1e-4), name
+
+
 @pytest.mark.parametrize(
     ("make", "seen_by"),
     [

@@ -169,6 +169,29 @@ def test_more_steps_and_other_samplers_need_no_other_fit(gnocchi):
         assert other.shape == many.shape
 
 
+@pytest.mark.parametrize("sampler", ["dpm", "ddpm"])
+def test_the_temperature_is_a_factor_of_all_noise(gnocchi, sampler):
+    codes = np.ones((2, 4), np.float32)
+
+    def made(temperature, seed):
+        colder = coding.with_choices(gnocchi, {"temperature": temperature, "sampler": sampler})
+        return coding.rates_of(colder, codes, bins=26, seed=seed)
+
+    assert (made(0.0, 0) == made(0.0, 1)).all()
+    assert (made(0.0, 0)[0] == made(0.0, 0)[1]).all()
+    apart = [np.abs(made(temperature, 0) - made(0.0, 0)).mean() for temperature in (0.3, 1.0)]
+    assert 0 < apart[0] < 0.6 * apart[1]
+
+
+def test_activity_of_the_same_shape_is_traced_once(gnocchi):
+    codes, traced = np.zeros((3, 4), np.float32), coding._over_trials._cache_size()
+    coding.rates_of(gnocchi, codes, bins=23, seed=0)
+    assert coding._over_trials._cache_size() == traced + 1
+    for seed in (1, 2):
+        coding.rates_of(gnocchi, codes + seed, bins=23, seed=seed)
+    assert coding._over_trials._cache_size() == traced + 1
+
+
 def test_trials_of_other_lengths(gnocchi):
     for bins in (1, 7, 40):
         drawn = gnocchi.sample(2, bins=bins)

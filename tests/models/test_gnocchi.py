@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from undertow.components.attention import sinusoids
 from undertow.components.corruption import Corrupted
 from undertow.models.base import TRIALS, DataSummary
-from undertow.models.gnocchi import Gnocchi, GnocchiModel
+from undertow.models.gnocchi import POSITIONS, Gnocchi, GnocchiModel
 from undertow.vocabulary import UndertowError
 
 TIME, NEURONS, BATCH = 9, 4, 6
@@ -141,3 +142,16 @@ def test_choices_that_can_not_go_together(choices, words):
 
 def test_without_a_code_it_says_what_to_set():
     assert "gnocchi.code=8" in built(code=0).coded()
+
+
+@pytest.mark.parametrize("target", ["velocity", "data"])
+def test_what_the_code_says_alone_is_what_remains_without_noise(target):
+    """With a network that answers nothing, activity without noise is the course of the code, to the last step."""
+    model = built(target=target, steps=5)
+    model = eqx.tree_at(lambda model: model.readout, model, jax.tree.map(jnp.zeros_like, model.readout))
+    code, is_there, start = jnp.array([1.0, -1.0, 0.5]), jnp.ones(TIME, bool), jnp.zeros((TIME, NEURONS))
+    rates = model.coded().generate(code, jnp.zeros((TIME, 0)), is_there, start, key=None)
+    places = sinusoids(jnp.arange(TIME), POSITIONS)
+    _, course = model.code_course(code, jnp.array(True), places)  # noqa: FBT003
+    np.testing.assert_allclose(rates, model.activity.rates(course, 1e-4), rtol=1e-4)
+    assert np.ptp(rates, axis=0).min() > 0

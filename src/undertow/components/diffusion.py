@@ -95,11 +95,15 @@ def cleaned(target: Target, network: Denoise) -> Callable[[Array, Array], Clean]
 
 
 class Sampler(NamedTuple):
-    """Which sampler, and its numbers: `eta` is the share of fresh noise in DDIM, `matched` as in this module's head."""
+    """Which sampler, and its numbers.
+
+    `eta` is the share of fresh noise in DDIM, `matched` as in this module's head; `temperature` a factor of all fresh noise.
+    """
 
     kind: SamplerKind = "dpm"
     eta: float = 0.0
     matched: bool = True
+    temperature: float = 1.0
 
 
 def sample(
@@ -114,11 +118,14 @@ def sample(
     step = _STEPS[sampler.kind]
     if sampler.kind == "ddpm":
         sampler = sampler._replace(eta=1.0)
+    if sampler.temperature < 1:  # there the variance shall be less
+        sampler = sampler._replace(matched=False)
     is_random = key is not None and sampler.eta > 0 and sampler.kind in ("ddpm", "ddim")
 
     def advance(carried, between):
         (state, before), (now, after, number) = carried, between
         noise = jax.random.normal(jax.random.fold_in(key, number), start.shape) if is_random else None
+        noise = noise if noise is None else sampler.temperature * noise
         rule = sampler if is_random else sampler._replace(eta=0.0)
         state, before = step(clean, state, before, at_angle(now), at_angle(after), (rule, noise))
         return (state, before), None

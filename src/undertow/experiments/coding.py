@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHUNK_ENTRIES = 2_000_000
 """Entries (time x neuron) of the trials that are generated at a time."""
 LARGEST_CHUNK = 256
-SAMPLING = ("steps", "sampler", "spacing", "eta", "matched", "guidance", "two_phase")
+SAMPLING = ("steps", "sampler", "spacing", "eta", "matched", "guidance", "temperature", "two_phase")
 """Choices of a model that may change after the fit."""
 
 
@@ -134,10 +134,12 @@ def rates_of(
     known = np.zeros((count, bins, fitted.session.inputs), np.float32) if inputs is None else inputs
     lengths = np.full(count, bins) if lengths is None else np.asarray(lengths)
     is_there = np.arange(bins)[None] < lengths[:, None]
-    given = (codes, known.astype(np.float32), is_there, np.arange(count, dtype=np.int32))
-    if starts is not None:
-        given = (*given, starts.astype(np.float32))
-    run = _compiled(fitted.model, partial(_generate, neurons, seed if starts is None else None))
+    if starts is None:
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(np.arange(count))
+        run, drawn_from = _compiled(fitted.model, _drawn, neurons), np.asarray(jax.random.key_data(keys))
+    else:
+        run, drawn_from = _compiled(fitted.model, _made_from), starts.astype(np.float32)
+    given = (codes, known.astype(np.float32), is_there, drawn_from)
     size = int(np.clip(CHUNK_ENTRIES // (bins * neurons), 1, LARGEST_CHUNK))
     rates = _in_chunks(run, given, size) / fitted.session.bin_width
     rates[~is_there] = np.nan
@@ -175,15 +177,18 @@ def as_recording(
     return made.assign(code=(("trial", "code_dimension"), np.asarray(codes, np.float32)))
 
 
-def _compiled(model: Model, function):
-    """`function(model, *arrays of one trial)` over trials, compiled once for the model's arrays."""
+def _compiled(model: Model, function, *fixed):
+    """`function(*fixed, model, *arrays of one trial)` over trials, traced once for each shape of arrays and choice of the rest."""
     arrays, static = eqx.partition(model, eqx.is_array)
+    return partial(_over_trials, function, fixed, static, arrays)
 
-    def one(arrays, *given):
-        return function(eqx.combine(arrays, static), *given)
 
-    over_trials = jax.jit(lambda arrays, *given: jax.vmap(partial(one, arrays))(*given))
-    return partial(over_trials, arrays)
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _over_trials(function, fixed, static, arrays, *given):
+    def one(*of_trial):
+        return function(*fixed, eqx.combine(arrays, static), *of_trial)
+
+    return jax.vmap(one)(*given)
 
 
 def _encode(model: Model, seen, inputs):
@@ -194,10 +199,12 @@ def _start(model: Model, seen, inputs, code):
     return model.coded().start_of(seen, inputs, code)
 
 
-def _generate(neurons, seed, model: Model, code, inputs, is_there, number, start=None):
-    if start is not None:
-        return model.coded().generate(code, inputs, is_there, start, key=None)
-    start_key, sample_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
+def _made_from(model: Model, code, inputs, is_there, start):
+    return model.coded().generate(code, inputs, is_there, start, key=None)
+
+
+def _drawn(neurons: int, model: Model, code, inputs, is_there, key_data):
+    start_key, sample_key = jax.random.split(jax.random.wrap_key_data(key_data))
     start = jax.random.normal(start_key, (inputs.shape[0], neurons))
     return model.coded().generate(code, inputs, is_there, start, key=sample_key)
 

@@ -20,11 +20,13 @@ deterministic code and the discrepancy), zeta = lambda = 0 with a deterministic 
 diffusion, and one level of noise a variational autoencoder: an InfoVAE, or where lambda = 1 - zeta, so that no discrepancy is
 weighed, a beta-VAE. (The authors name lambda = 0 for that, in another form of their objective.)
 
-The denoiser's answer is that of its network, and added to it a filter of each neuron by itself (components/level_filter.py) and a
-direct way from the code (components/code_course.py), each by configuration.
+The denoiser is three parts, each by configuration: a direct way from the code to the trial's course
+(components/code_course.py), and, of what that leaves over, a filter of each neuron by itself (components/level_filter.py) and the
+network.
 
 Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
-are our choices, measured in benchmarks/RESULTS.md. An estimate is an activity drawn for the trial's code: it follows what the
+are our choices, measured in benchmarks/RESULTS.md. A sample is smoothed activity as it is recorded, with the noise of spikes in
+it; at temperature 0 (no noise to start from) it is what the code says of the trial, and that is an estimate: it follows what the
 code knows of a trial, not its every bin.
 """
 
@@ -105,7 +107,7 @@ class Gnocchi(ModelConfig):
             "max_gradient_norm": 1e4,
         },
         "training": {"batch_size": 32, "select_on": "all"},
-        "inference": {"samples": 4},
+        "inference": {"samples": 1},
     }
     space: ClassVar[dict[str, Range]] = {
         "optimiser.learning_rate": Range(low=1e-4, high=5e-3, prior="log_uniform", step=0.3),
@@ -146,7 +148,7 @@ class Gnocchi(ModelConfig):
     course: int = Field(
         64,
         ge=0,
-        description="Units of a direct way from code and bin to the answer; needs positions; 0: none",
+        description="Units of a direct way from code and bin to activity; needs positions; 0: none",
     )
     filters: bool = Field(
         default=True, description="Add a filter over time of each neuron by itself to the denoiser's answer"
@@ -185,6 +187,12 @@ class Gnocchi(ModelConfig):
     eta: float = Field(0.0, ge=0, le=1, description="Share of fresh noise at each step (ddim)")
     matched: bool = Field(default=True, description="Put back the variance that few steps lose (ddim, ddpm)")
     guidance: float = Field(1.0, ge=0, description="How far answers go beyond those without a code; 1: not")
+    temperature: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Factor of the noise in samples: at 1 activity as recorded, at 0 what the code says of it",
+    )
     two_phase: float = Field(
         0.0, ge=0, le=1, description="Share of the steps, the noisiest, that are not told the code"
     )
@@ -303,7 +311,7 @@ class GnocchiModel(Model):
         self.level_filter = LevelFilter(data.neurons, features, key=filter_key) if config.filters else None
         course_key = jax.random.fold_in(denoiser_key, 2)
         self.code_course = (
-            CodeCourse(config.code, POSITIONS, units, data.neurons, features, key=course_key)
+            CodeCourse(config.code, POSITIONS, units, data.neurons, key=course_key)
             if units
             else None
         )
@@ -366,16 +374,11 @@ class GnocchiModel(Model):
         *,
         key: Key[Array, ""] | None,
     ) -> dict[str, Array]:
-        """Rates (expected counts a bin) of an activity drawn for the trial's code, and the code.
-
-        Without a key the code is its mean, and the activity starts from the mean of the noise, which is no noise.
-        """
-        code_key, start_key, sample_key = (None,) * 3 if key is None else jax.random.split(key, 3)
-        posterior = self._posterior(seen, key=code_key)
+        """Rates (expected counts a bin) by the trial's code, without noise (temperature 0), and the code; without a key its mean."""
+        posterior = self._posterior(seen, key=key)
         code = None if posterior is None else posterior.sample
-        start = jnp.zeros(seen.shape) if key is None else jax.random.normal(start_key, seen.shape)
         is_there = jnp.ones(seen.shape[0], bool)
-        rates = self._generated(code, inputs, is_there, start, key=sample_key)
+        rates = self._generated(code, inputs, is_there, jnp.zeros(seen.shape), key=None)
         return {"rates": rates} if code is None else {"rates": rates, "code": code}
 
     def streaming(self) -> str:
@@ -430,11 +433,10 @@ class GnocchiModel(Model):
     ) -> Float[Array, "time neuron"]:
         """Rates from a code and from noise to start from; without a key by DDIM, which `_start_of` undoes."""
         config = self.config
-        sampler = (
-            Sampler("ddim", matched=False)
-            if key is None
-            else Sampler(config.sampler, config.eta, config.matched)
-        )
+        sampler = Sampler("ddim", matched=False)
+        if key is not None:
+            sampler = Sampler(config.sampler, config.eta, config.matched, config.temperature)
+            start = config.temperature * start
         angles = jnp.asarray(config.visited(), jnp.float32)
         standard = sample(sampler, self._cleaning(code, inputs, is_there), start, angles, key=key)
         return self.activity.rates(standard, SMALLEST_MEAN)
@@ -479,13 +481,17 @@ class GnocchiModel(Model):
         key: Key[Array, ""],
     ) -> Float[Array, "time neuron"]:
         code = None if self.code_embedding is None else self.code_embedding(told.code, told.is_told)
-        conditions = Conditions(self.level_embedding(angle), code)
+        conditions, level = Conditions(self.level_embedding(angle), code), at_angle(angle)
         known = jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)
         places = sinusoids(jnp.arange(len(noised)), POSITIONS)
         shown, added = [places] if self.config.positions else [], []
         if self.code_course is not None:
-            course, of_code = self.code_course(told.code, told.is_told, places, conditions.level)
-            shown, added = [*shown, course], [of_code]
+            units, course = self.code_course(told.code, told.is_told, places)
+            shown, added = (
+                [*shown, units],
+                [question(self.config.target, course, jnp.zeros_like(course), level)],
+            )
+            noised = noised - level.alpha * course
         if self.level_filter is not None:
             added.append(self.level_filter(noised, conditions.level, told.is_there))
         channels = jnp.concatenate([noised, known, *shown], axis=1)
