@@ -51,7 +51,11 @@ def main() -> None:
                 for choices in [{"temperature": 1.0}, {"temperature": 0.0}] if model == "gnocchi" else [{}]:
                     for spikes in ("poisson", "history"):
                         made = fitted.sample(trials.sizes["trial"], spikes=spikes, trials=trials, **choices)
-                        words = [Path(data).stem, model, *(f"{name} {value}" for name, value in choices.items())]
+                        words = [
+                            Path(data).stem,
+                            model,
+                            *(f"{name} {value}" for name, value in choices.items()),
+                        ]
                         _show(", ".join([*words, spikes, f"{fitted.outcome['seconds']:.0f} s"]), made, trials)
 
 

@@ -18,12 +18,12 @@ def course():
 
 def test_a_course_is_of_the_code_and_the_bin_and_of_nothing_where_no_code_is_told(course):
     code, places = jax.random.normal(jax.random.key(1), (3,)), jax.random.normal(jax.random.key(2), (TIME, 4))
-    units, mean = course(code, jnp.array(True), places)  # noqa: FBT003
+    units, mean = course(code, jnp.array(True), places)
     assert units.shape == (TIME, 8)
     assert mean.shape == (TIME, NEURONS)
     assert np.ptp(mean, axis=0).min() > 0
-    assert not np.allclose(mean, course(2 * code, jnp.array(True), places)[1])  # noqa: FBT003
-    assert not any(np.any(part) for part in course(code, jnp.array(False), places))  # noqa: FBT003
+    assert not np.allclose(mean, course(2 * code, jnp.array(True), places)[1])
+    assert not any(np.any(part) for part in course(code, jnp.array(False), places))
 
 
 def test_a_filter_mixes_bins_that_are_there_and_never_neurons():

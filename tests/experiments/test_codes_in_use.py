@@ -2,6 +2,7 @@
 components.
 """
 
+import dataclasses
 import warnings
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 import undertow as ut
 from undertow.experiments import coding, drawing_spikes, generating
 from undertow.experiments.recipe import from_document
+from undertow.models.base import DataSummary
 from undertow.vocabulary import UndertowError, check_trials
 
 pytestmark = pytest.mark.filterwarnings(
@@ -274,6 +276,17 @@ def test_wrong_questions_are_answered_in_a_sentence(components, gnocchi, reachin
     )
     with pytest.raises(UndertowError, match="has no codes"):
         coded.encode(reaching)
+
+
+def test_a_plain_diffusion_draws_trials_and_has_nothing_to_encode(gnocchi, reaching):
+    config, mean = type(gnocchi.model.config)(**gnocchi.model.config.model_dump() | {"code": 0}), jnp.ones(12)
+    model = config.build(DataSummary(12, 0, mean, mean, bins=26), key=jax.random.key(0))
+    plain = dataclasses.replace(gnocchi, model=model)
+    drawn = plain.sample(3)
+    assert "code" not in drawn
+    assert np.ptp(drawn.true_rates.values, axis=0).min() > 0
+    with pytest.raises(UndertowError, match="can only draw trials from nothing"):
+        plain.encode(reaching)
 
 
 def test_a_walk_far_outside_the_data_warns_with_the_distance(components, reaching):

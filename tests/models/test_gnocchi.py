@@ -140,8 +140,24 @@ def test_choices_that_can_not_go_together(choices, words):
         Gnocchi(**choices)
 
 
-def test_without_a_code_it_says_what_to_set():
-    assert "gnocchi.code=8" in built(code=0).coded()
+def test_a_plain_diffusion_draws_trials_without_a_code():
+    coded = built(code=0).coded()
+    assert coded.dimension == 0
+    assert coded.encode is None
+    start = jax.random.normal(jax.random.key(3), (TIME, NEURONS))
+    generate = jax.jit(
+        lambda start: coded.generate(
+            jnp.zeros(0), jnp.zeros((TIME, 0)), jnp.ones(TIME, bool), start, key=None
+        )
+    )
+    assert np.abs(generate(start) - generate(-start)).max() > 1e-3
+
+
+def test_the_temperature_is_that_of_what_is_drawn():
+    assert Gnocchi().warmth() == 0
+    assert Gnocchi(observation="gaussian").warmth() == 1
+    assert Gnocchi(code=0).warmth() == 1
+    assert Gnocchi(temperature=0.3).warmth() == 0.3
 
 
 @pytest.mark.parametrize("target", ["velocity", "data"])
@@ -152,6 +168,6 @@ def test_what_the_code_says_alone_is_what_remains_without_noise(target):
     code, is_there, start = jnp.array([1.0, -1.0, 0.5]), jnp.ones(TIME, bool), jnp.zeros((TIME, NEURONS))
     rates = model.coded().generate(code, jnp.zeros((TIME, 0)), is_there, start, key=None)
     places = sinusoids(jnp.arange(TIME), POSITIONS)
-    _, course = model.code_course(code, jnp.array(True), places)  # noqa: FBT003
+    _, course = model.code_course(code, jnp.array(True), places)
     np.testing.assert_allclose(rates, model.activity.rates(course, 1e-4), rtol=1e-4)
     assert np.ptp(rates, axis=0).min() > 0

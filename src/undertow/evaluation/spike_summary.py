@@ -167,7 +167,9 @@ def halves(whole: Summary, generator: np.random.Generator) -> tuple[Summary, Sum
 
 def _projected(counts: np.ndarray, complete: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """Counts along `axes`, (trial, time, component) float64, NaN for incomplete trials."""
-    columns = [counts[part] @ axes.astype(np.result_type(counts.dtype, np.float32)) for part in chunks(counts.shape)]
+    columns = [
+        counts[part] @ axes.astype(np.result_type(counts.dtype, np.float32)) for part in chunks(counts.shape)
+    ]
     projected = np.concatenate(columns) if columns else np.zeros((*counts.shape[:2], axes.shape[1]))
     return np.where(complete.all(axis=1)[:, None, None], projected.astype(np.float64), np.nan)
 

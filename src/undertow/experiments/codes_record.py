@@ -33,7 +33,7 @@ SMALLEST_SPREAD = 1e-9
 
 def record(fitted: Fitted, trials: xr.Dataset) -> Codes | None:
     """Everything the report draws of codes; None for a model without codes, or without enough trials that are no test trials."""
-    if isinstance(fitted.model.coded(), str):
+    if not coding.has_codes(fitted):
         return None
     chosen = chosen_of(trials)
     shown = trials.isel(trial=chosen)

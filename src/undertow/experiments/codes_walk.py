@@ -18,7 +18,7 @@ from undertow.evaluation.r2 import r2
 from undertow.evaluation.smoothing import smooth
 from undertow.evaluation.traversals import leakage, monotonicity
 from undertow.evaluation.unseen_conditions import LAGS, hand_decoder
-from undertow.experiments import coding, generating
+from undertow.experiments import generating
 from undertow.report.codes import Paths, Walk
 from undertow.vocabulary import UndertowError
 
@@ -77,7 +77,6 @@ def walk_along(
             behaviour,
             steps=STEPS,
             sources=sources,
-            own_noise=coding.coded(fitted).start_of is not None,
             keep=_kept(codes.shape[1], tuple(told), behaviour, angles),
         )
     outside = _outside(codes[training], made.distance.values)

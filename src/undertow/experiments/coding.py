@@ -35,15 +35,23 @@ SAMPLING = ("steps", "sampler", "spacing", "eta", "matched", "guidance", "temper
 """Choices of a model that may change after the fit."""
 
 
-def coded(fitted: Fitted) -> Coded:
+def has_codes(fitted: Fitted) -> bool:
+    """Whether trials can be encoded."""
+    answer = fitted.model.coded()
+    return not isinstance(answer, str) and answer.encode is not None
+
+
+def coded(fitted: Fitted, *, needs_code: bool = True) -> Coded:
     """What the fitted model says of codes.
 
     Raises:
-        UndertowError: a model without codes.
+        UndertowError: a model without codes, or, if that is needed, one of codes without a dimension.
     """
-    answer = fitted.model.coded()
+    section, answer = fitted.recipe.model.section, fitted.model.coded()
+    if not isinstance(answer, str) and needs_code and answer.encode is None:
+        answer = f"it was fitted without, and can only draw trials from nothing; set {section}.code=8 and fit again"
     if isinstance(answer, str):
-        raise UndertowError(f"The {fitted.recipe.model.section} in '{fitted.folder}' has no codes: {answer}.")
+        raise UndertowError(f"The {section} in '{fitted.folder}' has no codes: {answer}.")
     return answer
 
 
@@ -123,7 +131,7 @@ def rates_of(
     Raises:
         UndertowError: codes of another dimension, or values that are not finite.
     """
-    coded_as = coded(fitted)
+    coded_as = coded(fitted, needs_code=False)
     codes = np.asarray(codes, np.float32)
     if codes.ndim != 2 or codes.shape[1] != coded_as.dimension:
         raise UndertowError(
@@ -174,11 +182,13 @@ def as_recording(
         session=f"{fitted.session.name}, generated",
         **columns,
     )
+    if not codes.shape[1]:
+        return made
     return made.assign(code=(("trial", "code_dimension"), np.asarray(codes, np.float32)))
 
 
 def _compiled(model: Model, function, *fixed):
-    """`function(*fixed, model, *arrays of one trial)` over trials, traced once for each shape of arrays and choice of the rest."""
+    """`function(*fixed, model, *arrays of one trial)` over trials, traced once for each shape and choice of the rest."""
     arrays, static = eqx.partition(model, eqx.is_array)
     return partial(_over_trials, function, fixed, static, arrays)
 

@@ -53,7 +53,7 @@ def sample(
         **choices: of the sampler: steps, sampler, guidance, two_phase, ...
 
     Returns:
-        Trials whose `true_rates` (Hz) are the rates made, with `code` (trial, code_dimension).
+        Trials whose `true_rates` (Hz) are the rates made, with `code` (trial, code_dimension) if there is one.
 
     Raises:
         UndertowError: no trials or bins asked for, or a choice that this model does not have.
@@ -63,7 +63,7 @@ def sample(
     fitted = coding.with_choices(fitted, choices)
     bins = fitted.session.bins if bins is None else bins
     _check_bins(bins)
-    draw = coding.coded(fitted).draw
+    draw = coding.coded(fitted, needs_code=False).draw
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), number)
     codes = np.asarray(jax.jit(jax.vmap(lambda key: draw(key=key)))(keys))
     rates = coding.rates_of(fitted, codes, bins=bins, seed=seed)

@@ -9,7 +9,7 @@ import xarray as xr
 from undertow.data import store
 from undertow.data.loading import load_each
 from undertow.data.sessions import sessions
-from undertow.experiments import scoring, session_results
+from undertow.experiments import coding, scoring, session_results
 from undertow.experiments.fitted import Fitted
 from undertow.experiments.fitted_sessions import FittedSessions
 from undertow.experiments.fitting import fit
@@ -84,7 +84,7 @@ def complete(
     reference = scoring.reference_for(trials)
     scores = scoring.score(fitted, estimate, trials, reference)
     scoring.write_scores(fitted.folder, scores)
-    if not isinstance(fitted.model.coded(), str):
+    if coding.has_codes(fitted):
         listener.say("Moving codes and drawing trials for the report ...")
     path = scoring.write_report(fitted, trials, estimate, reference, scores)
     listener.say(f"The report is {path}.")

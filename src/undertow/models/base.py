@@ -118,10 +118,11 @@ class Coded(NamedTuple):
     begin from, of N(0, 1), where the model `has_noise`; without a key nothing further is drawn. `draw(key=...)` gives a code of
     the
     prior. `start_of(seen, inputs, code)` gives the noise from which `generate` without a key makes this trial's own activity.
+    A model of whole trials that are told no code has codes of no dimension, and no `encode`.
     """
 
     dimension: int
-    encode: Callable[[Array, Array], Array]
+    encode: Callable[[Array, Array], Array] | None
     generate: Callable[..., Array]
     draw: Callable[..., Array]
     start_of: Callable[[Array, Array, Array], Array] | None = None

@@ -25,12 +25,13 @@ The denoiser is three parts, each by configuration: a direct way from the code t
 network.
 
 Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
-are our choices, measured in benchmarks/RESULTS.md. A sample is smoothed activity as it is recorded, with the noise of spikes in
-it; at temperature 0 (no noise to start from) it is what the code says of the trial, and that is an estimate: it follows what the
-code knows of a trial, not its every bin.
+are our choices, measured in benchmarks/RESULTS.md. A sample of temperature 1 is smoothed activity as it is recorded,
+with the noise of spikes in it, and spikes drawn from it are noisy twice; at temperature 0 (no noise to start from) it is what the
+code says of the trial. That is the default where counts are drawn, and what an estimate is: it follows what the code knows of a
+trial, not its every bin.
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -187,11 +188,10 @@ class Gnocchi(ModelConfig):
     eta: float = Field(0.0, ge=0, le=1, description="Share of fresh noise at each step (ddim)")
     matched: bool = Field(default=True, description="Put back the variance that few steps lose (ddim, ddpm)")
     guidance: float = Field(1.0, ge=0, description="How far answers go beyond those without a code; 1: not")
-    temperature: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Factor of the noise in samples: at 1 activity as recorded, at 0 what the code says of it",
+    temperature: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto",
+        description="Factor of the noise in samples: at 1 smoothed activity as recorded, at 0 what the code says of it; 'auto' is "
+        "0 where counts are drawn from it, 1 otherwise",
     )
     two_phase: float = Field(
         0.0, ge=0, le=1, description="Share of the steps, the noisiest, that are not told the code"
@@ -250,6 +250,12 @@ class Gnocchi(ModelConfig):
         if self.code_kind == "deterministic":
             return {**weights, "code_discrepancy": max(self.lam + self.zeta - 1, 0.0)}
         return {**weights, "kl_code": 1 - self.zeta, "code_discrepancy": self.lam + self.zeta - 1}
+
+    def warmth(self) -> float:
+        """The temperature: noise of activity is noise of counts and left to these where they are drawn, and a code tells the rest."""
+        if self.temperature != "auto":
+            return self.temperature
+        return 0.0 if self.code and self.observation == "poisson" else 1.0
 
     def measure(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and spread of the smoothed activity of training trials."""
@@ -311,9 +317,7 @@ class GnocchiModel(Model):
         self.level_filter = LevelFilter(data.neurons, features, key=filter_key) if config.filters else None
         course_key = jax.random.fold_in(denoiser_key, 2)
         self.code_course = (
-            CodeCourse(config.code, POSITIONS, units, data.neurons, key=course_key)
-            if units
-            else None
+            CodeCourse(config.code, POSITIONS, units, data.neurons, key=course_key) if units else None
         )
         readout = Linear(self.denoiser.width, data.neurons, key=readout_key)
         self.readout = eqx.tree_at(lambda linear: linear.kernel, readout, 0.1 * readout.kernel)
@@ -374,7 +378,7 @@ class GnocchiModel(Model):
         *,
         key: Key[Array, ""] | None,
     ) -> dict[str, Array]:
-        """Rates (expected counts a bin) by the trial's code, without noise (temperature 0), and the code; without a key its mean."""
+        """Rates (expected counts a bin) by the trial's code, without noise, and the code; without a key its mean."""
         posterior = self._posterior(seen, key=key)
         code = None if posterior is None else posterior.sample
         is_there = jnp.ones(seen.shape[0], bool)
@@ -385,10 +389,10 @@ class GnocchiModel(Model):
         """There is none."""
         return "it draws whole trials and has no causal form; fit a causal lfads or ndt"
 
-    def coded(self) -> Coded | str:
-        """Codes in, activity out."""
+    def coded(self) -> Coded:
+        """Codes in, activity out; activity alone where there is no code."""
         if self.encoder is None:
-            return "it was fitted without a code; set gnocchi.code=8 and fit again"
+            return Coded(0, None, self._generated, lambda *, key: jnp.zeros(0), None, has_noise=True)  # noqa: ARG005
         return Coded(
             self.config.code,
             self._mean_code,
@@ -435,8 +439,8 @@ class GnocchiModel(Model):
         config = self.config
         sampler = Sampler("ddim", matched=False)
         if key is not None:
-            sampler = Sampler(config.sampler, config.eta, config.matched, config.temperature)
-            start = config.temperature * start
+            sampler = Sampler(config.sampler, config.eta, config.matched, config.warmth())
+            start = config.warmth() * start
         angles = jnp.asarray(config.visited(), jnp.float32)
         standard = sample(sampler, self._cleaning(code, inputs, is_there), start, angles, key=key)
         return self.activity.rates(standard, SMALLEST_MEAN)
@@ -464,7 +468,7 @@ class GnocchiModel(Model):
                 return self._answer(noised, angle, told, None, key=jax.random.key(0))
 
             now = yes if config.two_phase == 0 else jnp.sin(angle) <= first_told
-            if code is None or config.guidance == 1:
+            if not config.code or config.guidance == 1:
                 return answer(now)
             untold = answer(~yes)
             return untold + jnp.where(now, config.guidance, 0.0) * (answer(yes) - untold)
