@@ -1,6 +1,7 @@
 """Recipes: to TOML and back, settings of the command line, and sentences about what is wrong in them."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from undertow.training.loop import Training
 from undertow.training.objective import Objective
 from undertow.training.optimiser import Optimiser
 from undertow.vocabulary import UndertowError
+
+FOLDER = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -160,3 +163,14 @@ def test_a_recipe_that_does_not_exist_names_the_closest(tmp_path):
 def test_configurations_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         LFADS().factors = 3
+
+
+@pytest.mark.parametrize(
+    "name", sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.toml"))
+)
+def test_every_recipe_that_comes_with_undertow_is_one(name):
+    """Its keys and values are known, it says what it is for, and the docs name it or its folder."""
+    recipes.from_document(recipes.read(name))
+    assert (FOLDER / f"{name}.toml").read_text().startswith("# ")
+    pages = "".join(path.read_text() for path in sorted(FOLDER.parent.glob("docs/*/*.md")))
+    assert name in pages

@@ -190,8 +190,8 @@ class Gnocchi(ModelConfig):
     guidance: float = Field(1.0, ge=0, description="How far answers go beyond those without a code; 1: not")
     temperature: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
         "auto",
-        description="Factor of the noise in samples: at 1 smoothed activity as recorded, at 0 what the code says of it; 'auto' is "
-        "0 where counts are drawn from it, 1 otherwise",
+        description="Factor of the noise in samples: at 1 smoothed activity as recorded, at 0 what the code says of it; 'auto' "
+        "is 0 where counts are drawn from it, 1 otherwise",
     )
     two_phase: float = Field(
         0.0, ge=0, le=1, description="Share of the steps, the noisiest, that are not told the code"
@@ -252,7 +252,7 @@ class Gnocchi(ModelConfig):
         return {**weights, "kl_code": 1 - self.zeta, "code_discrepancy": self.lam + self.zeta - 1}
 
     def warmth(self) -> float:
-        """The temperature: noise of activity is noise of counts and left to these where they are drawn, and a code tells the rest."""
+        """The temperature: noise of activity is noise of counts, left to these where they are drawn; a code tells the rest."""
         if self.temperature != "auto":
             return self.temperature
         return 0.0 if self.code and self.observation == "poisson" else 1.0
