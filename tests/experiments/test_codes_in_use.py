@@ -158,7 +158,8 @@ def test_own_noise_gives_a_trial_back_and_fresh_noise_does_not(gnocchi, reaching
 
 
 def test_more_steps_and_other_samplers_need_no_other_fit(gnocchi):
-    few, many = (gnocchi.sample(3, seed=4, steps=steps).true_rates.values for steps in (4, 12))
+    many_of = {"seed": 4, "temperature": 1.0}
+    few, many = (gnocchi.sample(3, steps=steps, **many_of).true_rates.values for steps in (4, 12))
     assert (few != many).any()
     for choices in (
         {"sampler": "heun"},
@@ -166,7 +167,7 @@ def test_more_steps_and_other_samplers_need_no_other_fit(gnocchi):
         {"guidance": 2.0},
         {"sampler": "ddpm"},
     ):
-        other = gnocchi.sample(3, seed=4, steps=12, **choices).true_rates.values
+        other = gnocchi.sample(3, steps=12, **many_of, **choices).true_rates.values
         assert np.isfinite(other).all()
         assert other.shape == many.shape
 
@@ -221,7 +222,9 @@ def test_two_phases_switch_networks(gnocchi):
 
     def told_at(**choices):
         calls.clear()
-        config = type(model.config)(**model.config.model_dump() | {"sampler": "ddim", "steps": 10, **choices})
+        config = type(model.config)(
+            **model.config.model_dump() | {"sampler": "ddim", "steps": 10, "temperature": 1.0, **choices}
+        )
         spied = spy_on(model.with_config(config))
         noise = jax.random.normal(jax.random.key(0), (26, 12))
         spied._generated(jnp.ones(4), jnp.zeros((26, 0)), jnp.ones(26, bool), noise, key=jax.random.key(1))

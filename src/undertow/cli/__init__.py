@@ -296,7 +296,7 @@ def sample(
 ) -> None:
     """Draw trials from a model with codes (gnocchi, lfads without inferred inputs, pca), and hold them against the recording.
 
-    Example: undertow sample runs/gnocchi --number 500 --out drawn.nc --set steps=20
+    Example: undertow sample runs/gnocchi --number 500 --out drawn.nc --set guidance=1.5
 
     Args:
         run: The folder of a finished run.
@@ -304,7 +304,7 @@ def sample(
         number: Trials to draw.
         bins: Bins of each; those of the fit if not given.
         spikes: Poisson at the rates, or with a memory of the spikes before, fitted to the run's training trials.
-        settings: How to sample, e.g. steps=20 sampler=heun guidance=1.5 two_phase=0.4.
+        settings: How to sample, e.g. temperature=1 steps=20 sampler=heun guidance=1.5.
         compare: Print the statistics of the drawn spikes beside those of the recording's halves.
         session: Which session of the run, where it holds several.
     """
@@ -334,7 +334,7 @@ def traverse(
         behaviour: A column of the trials, or a behaviour channel.
         out: The file of trials to write.
         trials: Trials with behaviour; those of the fit if not given.
-        settings: How to sample, e.g. steps=20 sampler=heun guidance=1.5.
+        settings: How to sample, e.g. temperature=1 steps=20 sampler=heun.
         session: Which session of the run, where it holds several.
     """
     from undertow.experiments.commands.codes import run_traverse

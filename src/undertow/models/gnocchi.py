@@ -26,9 +26,9 @@ network.
 
 Published are the three losses, one code a trial, smoothed activity and the name; backbone, sizes, schedule, kernel and weights
 are our choices, measured in benchmarks/RESULTS.md. A sample of temperature 1 is smoothed activity as it is recorded,
-with the noise of spikes in it, and spikes drawn from it are noisy twice; at temperature 0 (no noise to start from) it is what the
-code says of the trial. That is the default where counts are drawn, and what an estimate is: it follows what the code knows of a
-trial, not its every bin.
+with the noise of spikes in it, and spikes drawn from it are noisy twice; at temperature 0 it is the mean of all activity of this
+code, which the denoiser says of pure noise in one step. That is the default where counts are drawn, and what an estimate is: it
+follows what the code knows of a trial, not its every bin.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -49,6 +49,7 @@ from undertow.components.code_priors import CODE_PRIORS, CodePriorKind, LearnedP
 from undertow.components.conditioning import CodeEmbedding, Conditions, LevelEmbedding
 from undertow.components.corruption import Corrupted
 from undertow.components.diffusion import (
+    LEAST_SIGNAL,
     Sampler,
     SamplerKind,
     Target,
@@ -183,15 +184,15 @@ class Gnocchi(ModelConfig):
         0.1, ge=0, lt=1, description="Share of the trials whose code is not told: for guidance and two phases"
     )
     sampler: SamplerKind = "dpm"
-    steps: int = Field(32, ge=1, description="Steps of the sampler")
+    steps: int = Field(32, ge=1, description="Steps of the sampler; a temperature of 0 needs but one")
     spacing: Spacing = Field("angle", description="How the sampler's levels are spaced")
     eta: float = Field(0.0, ge=0, le=1, description="Share of fresh noise at each step (ddim)")
     matched: bool = Field(default=True, description="Put back the variance that few steps lose (ddim, ddpm)")
     guidance: float = Field(1.0, ge=0, description="How far answers go beyond those without a code; 1: not")
     temperature: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
         "auto",
-        description="Factor of the noise in samples: at 1 smoothed activity as recorded, at 0 what the code says of it; 'auto' "
-        "is 0 where counts are drawn from it, 1 otherwise",
+        description="Factor of the noise in samples: at 1 activity as recorded, at 0 the mean of all activity of the code; "
+        "'auto' is 0 where counts are drawn from it, 1 otherwise",
     )
     two_phase: float = Field(
         0.0, ge=0, le=1, description="Share of the steps, the noisiest, that are not told the code"
@@ -255,7 +256,11 @@ class Gnocchi(ModelConfig):
         """The temperature: noise of activity is noise of counts, left to these where they are drawn; a code tells the rest."""
         if self.temperature != "auto":
             return self.temperature
-        return 0.0 if self.code and self.observation == "poisson" else 1.0
+        return 0.0 if self.code and self.observation == "poisson" and self.two_phase == 0 else 1.0
+
+    def has_pure_noise(self) -> bool:
+        """Whether nothing of the data is left at the last level."""
+        return bool(np.cos(self.angles()[-1]) < LEAST_SIGNAL)
 
     def measure(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and spread of the smoothed activity of training trials."""
@@ -382,7 +387,7 @@ class GnocchiModel(Model):
         posterior = self._posterior(seen, key=key)
         code = None if posterior is None else posterior.sample
         is_there = jnp.ones(seen.shape[0], bool)
-        rates = self._generated(code, inputs, is_there, jnp.zeros(seen.shape), key=None)
+        rates = self._expected(code, inputs, is_there)
         return {"rates": rates} if code is None else {"rates": rates, "code": code}
 
     def streaming(self) -> str:
@@ -436,13 +441,31 @@ class GnocchiModel(Model):
         key: Key[Array, ""] | None,
     ) -> Float[Array, "time neuron"]:
         """Rates from a code and from noise to start from; without a key by DDIM, which `_start_of` undoes."""
-        config = self.config
-        sampler = Sampler("ddim", matched=False)
+        config, sampler = self.config, Sampler("ddim", matched=False)
         if key is not None:
+            if config.warmth() == 0:
+                return self._expected(code, inputs, is_there)
             sampler = Sampler(config.sampler, config.eta, config.matched, config.warmth())
             start = config.warmth() * start
         angles = jnp.asarray(config.visited(), jnp.float32)
         standard = sample(sampler, self._cleaning(code, inputs, is_there), start, angles, key=key)
+        return self.activity.rates(standard, SMALLEST_MEAN)
+
+    def _expected(
+        self, code: Float[Array, " code_dimension"] | None, inputs: Array, is_there: Bool[Array, " time"]
+    ) -> Float[Array, "time neuron"]:
+        """Rates of the mean activity of all trials of a code.
+
+        That is what the denoiser says of pure noise. The end of a path from no noise is rather the likeliest activity: of rare
+        spikes, none. It is taken only where no level is pure noise.
+        """
+        angles = jnp.asarray(self.config.visited(), jnp.float32)
+        start = jnp.zeros((is_there.shape[0], self.activity.mean.shape[0]))
+        clean = self._cleaning(code, inputs, is_there)
+        if self.config.has_pure_noise():
+            standard = clean(start, angles[0]).data
+        else:
+            standard = sample(Sampler("ddim", matched=False), clean, start, angles)
         return self.activity.rates(standard, SMALLEST_MEAN)
 
     def _start_of(
