@@ -38,6 +38,20 @@ def test_rates_are_the_inverse_of_activity(transform):
     np.testing.assert_allclose(activity.rates(standard, 1e-4), np.maximum(smooth, 1e-4), rtol=1e-4, atol=1e-5)
 
 
+def test_expected_counts_are_blurred_as_counts_are():
+    mean, scale = jnp.array([1.0, 0.5, 2.0]), jnp.array([0.5, 1.0, 2.0])
+    activity = Activity(mean, scale, kernel(1.5), "identity", False)
+    standard = (jnp.asarray(COUNTS) - mean) / scale
+    is_there = jnp.arange(40) < 33
+    of_counts = activity.of(
+        jnp.where(is_there[:, None], COUNTS, jnp.nan), jnp.isfinite(COUNTS) & is_there[:, None]
+    )
+    blurred = activity.blurred(standard, is_there)
+    np.testing.assert_allclose(blurred[:33], of_counts[:33], rtol=1e-4, atol=1e-5)
+    roots = Activity(mean, scale, kernel(1.5), "sqrt", False)
+    np.testing.assert_array_equal(roots.blurred(standard, is_there), standard)
+
+
 def test_a_neuron_that_was_never_observed_takes_the_mean_of_the_others():
     counts = COUNTS.copy()
     counts[:, 1] = np.nan

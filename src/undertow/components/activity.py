@@ -48,6 +48,15 @@ class Activity(eqx.Module):
         mean, scale = self._standard()
         return jnp.where(weight > LEAST_WEIGHT, (activity - mean) / scale, 0.0)
 
+    def blurred(
+        self, standardised: Float[Array, "time neuron"], is_there: Bool[Array, " time"]
+    ) -> Float[Array, "time neuron"]:
+        """Standardised expected counts, smoothed as `of` smooths counts; square roots are left as they are."""
+        if self.transform == "sqrt":
+            return standardised
+        there = jnp.broadcast_to(is_there[:, None], standardised.shape)
+        return smoothed(standardised, there, self.kernel_weights)[0]
+
     def rates(
         self, standardised: Float[Array, "time neuron"], smallest: float
     ) -> Float[Array, "time neuron"]:

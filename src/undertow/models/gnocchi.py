@@ -163,7 +163,7 @@ class Gnocchi(ModelConfig):
         description="Tell the denoiser how far into the trial a bin is; false where trials have no common time",
     )
     smoothing: float = Field(
-        3.0, ge=0, description="Standard deviation of the Gaussian that smooths counts, in bins"
+        1.0, ge=0, description="Standard deviation of the Gaussian that smooths counts, in bins"
     )
     transform: Transform = Field(
         "identity", description="'sqrt' of the smoothed counts evens out their variance"
@@ -456,8 +456,8 @@ class GnocchiModel(Model):
     ) -> Float[Array, "time neuron"]:
         """Rates of the mean activity of all trials of a code.
 
-        That is what the denoiser says of pure noise. The end of a path from no noise is rather the likeliest activity: of rare
-        spikes, none. It is taken only where no level is pure noise.
+        That is what the denoiser says of pure noise, with what smoothing took from the code's course. The end of a path from no
+        noise is rather the likeliest activity: of rare spikes, none. It is taken only where no level is pure noise.
         """
         angles = jnp.asarray(self.config.visited(), jnp.float32)
         start = jnp.zeros((is_there.shape[0], self.activity.mean.shape[0]))
@@ -466,6 +466,10 @@ class GnocchiModel(Model):
             standard = clean(start, angles[0]).data
         else:
             standard = sample(Sampler("ddim", matched=False), clean, start, angles)
+        if self.code_course is not None and self.config.two_phase == 0:
+            _, course = self._course(Told(code, jnp.array(True), inputs, is_there))  # noqa: FBT003
+            lost = course - self.activity.blurred(course, is_there)
+            standard = standard + self.config.guidance * lost
         return self.activity.rates(standard, SMALLEST_MEAN)
 
     def _start_of(
@@ -510,10 +514,10 @@ class GnocchiModel(Model):
         code = None if self.code_embedding is None else self.code_embedding(told.code, told.is_told)
         conditions, level = Conditions(self.level_embedding(angle), code), at_angle(angle)
         known = jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)
-        places = sinusoids(jnp.arange(len(noised)), POSITIONS)
-        shown, added = [places] if self.config.positions else [], []
+        shown, added = [self._places(told)] if self.config.positions else [], []
         if self.code_course is not None:
-            units, course = self.code_course(told.code, told.is_told, places)
+            units, course = self._course(told)
+            course = self.activity.blurred(course, told.is_there)
             shown, added = (
                 [*shown, units],
                 [question(self.config.target, course, jnp.zeros_like(course), level)],
@@ -524,6 +528,12 @@ class GnocchiModel(Model):
         channels = jnp.concatenate([noised, known, *shown], axis=1)
         features = self.denoiser(channels, conditions, told.is_there, dropout, key=key)
         return sum(added, self.readout(features))
+
+    def _places(self, told: Told) -> Float[Array, "time place"]:
+        return sinusoids(jnp.arange(told.is_there.shape[0]), POSITIONS)
+
+    def _course(self, told: Told) -> tuple[Float[Array, "time unit"], Float[Array, "time neuron"]]:
+        return self.code_course(told.code, told.is_told, self._places(told))
 
     def _of_data(self, level) -> Array:
         """What turns the answer's squared error into that of the data."""
