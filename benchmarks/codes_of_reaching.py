@@ -1,29 +1,23 @@
 """Codes of simulated reaching: what they hold, how they move, and activity for a sector of directions that nobody trained on.
 
-    python benchmarks/codes_of_reaching.py FOLDER [--models gnocchi lfads pca] [--seeds 0 1 2 3 4] [--set
-    gnocchi:training.epochs=200]
+    python benchmarks/codes_of_reaching.py FOLDER [--models gnocchi lfads pca] [--seeds 0 1 2 3 4] [--set gnocchi:KEY=VALUE]
 
 The data: `undertow simulate reaching --set hold_out_angles=45:90` (1,000 trials of 60 neurons, 50 bins of 20 ms) with the seed in
 question. Every model keeps a trial as 8 numbers: gnocchi; lfads without inferred inputs, whose code is the mean of the initial
 condition; and the first principal components of smoothed trials. What is scored, on trials that no model was fitted to:
 
 * linear R2 of each factor from the codes (five folds over validation trials and training trials together), and DCI of the codes
-  as they
-  are, and turned to principal and to independent components;
+  as they are, and turned to principal and to independent components;
 * leakage: while a walk moves one factor by its standard deviation, how far the others move, read from the spikes that were made
-  by one
-  linear reader for all models (20 principal components of smoothed real training trials, ridge);
+  by one linear reader for all models (20 principal components of smoothed real training trials, ridge);
 * the sector left out: as many trials are generated as were held out, for the same angles, starts, distances, speeds and
-  curvatures. A
-  decoder of hand position fitted to real training trials reads them: R2 of the hand, and how far (cm) it ends from the target;
-  GNOCCHI's activity is smoothed activity, with the noise of spikes in it, of which spikes are drawn a second time: beside that
-  the hand
-  is read from the rates that were made, by a decoder of real activity smoothed by 3 bins ("by_rates");
+  curvatures. A decoder of hand position fitted to real training trials reads the spikes: R2 of the hand, and how far (cm) it ends
+  from the target; beside that from the rates, by a decoder of real activity smoothed by 3 bins ("by_rates"), and for GNOCCHI from
+  what it makes at temperature 1, where noise as in the recording is in it, smoothed alike ("at_temperature_1");
 * controls: R2 of the hand decoded from trials made of their own codes, of those of other trials, and of codes of zeros.
 
 Beside them real held-out trials through the same decoder, the ceiling. Runs are folders in FOLDER, MODEL-SEED; what is finished
-is
-not fitted again.
+is not fitted again.
 """
 
 import argparse
@@ -45,7 +39,7 @@ FACTORS = ("start_x", "start_y", "reach_angle", "reach_distance", "peak_speed", 
 WALKED = ("reach_angle", "reach_distance", "peak_speed", "curvature", "start_x", "start_y")
 SECTOR, WIDTH, SMOOTHED, COMPONENTS = "45:90", 2.0, 3.0, 20
 MODELS = {
-    "gnocchi": {"model": "gnocchi", "training": {"epochs": 70}},
+    "gnocchi": {"model": "gnocchi", "training": {"epochs": 80}},
     "lfads": {
         "model": "lfads",
         "lfads": {"inferred_inputs": 0, "initial_condition": 8},
@@ -87,9 +81,14 @@ def scores(model: str, seed: int, folder: Path, document: dict) -> dict[str, flo
     """Fit, unless it was, and score."""
     trials = ut.simulate.SYSTEMS["reaching"](seed=seed, hold_out_angles=SECTOR)
     run = folder / f"{model}-{seed}"
-    return _kept(run / "codes.json", lambda: _from_spikes(run, document, seed, trials)) | _kept(
-        run / "codes_rates.json", lambda: _from_rates(ut.open(run), trials)
-    )
+    row = _kept(run / "codes.json", lambda: _from_spikes(run, document, seed, trials))
+    row |= _kept(run / "codes_rates.json", lambda: _from_rates(ut.open(run), trials))
+    if model == "gnocchi":
+        warm = _kept(run / "codes_warm.json", lambda: _from_rates(ut.open(run), trials, temperature=1.0))
+        row |= {
+            name.replace("by_rates", "at_temperature_1"): warm[name] for name in warm if "real" not in name
+        }
+    return row
 
 
 def _kept(path: Path, make) -> dict[str, float]:
@@ -113,22 +112,26 @@ def _from_spikes(run: Path, document: dict, seed: int, trials) -> dict[str, floa
     return row | _controls(fitted, valid, decoder)
 
 
-def _from_rates(fitted, trials) -> dict[str, float]:
+def _from_rates(fitted, trials, **choices) -> dict[str, float]:
     """The hand read from the rates that were made, without drawing spikes of them, by a decoder of real smoothed activity."""
     train, valid, unseen = (
         trials.isel(trial=trials.split.values == split) for split in ("train", "valid", "test")
     )
     real = lambda some: smooth(some.counts.values, SMOOTHED)  # noqa: E731
-    rates = lambda made: made.true_rates.values * trials.attrs["bin_width"]  # noqa: E731
+
+    def rates(made):
+        expected = made.true_rates.values * trials.attrs["bin_width"]
+        return smooth(expected, SMOOTHED) if choices else expected
+
     decoder = unseen_conditions.hand_decoder(real(train), hands_of(train))
     target = np.stack([unseen.target_x.values, unseen.target_y.values], axis=1)
     made = unseen_conditions.Reaching(
-        rates(fitted.generate(trials, factors_of(unseen))), hands_of(unseen), target
+        rates(fitted.generate(trials, factors_of(unseen), **choices)), hands_of(unseen), target
     )
     ceiling = unseen_conditions.Reaching(real(unseen), hands_of(unseen), target)
     found = unseen_conditions.unseen_scores(decoder, made, ceiling)
     row = {f"unseen_{name}_by_rates": float(value) for name, value in found.items()}
-    row["hand_r2_own_by_rates"] = _hand_r2(decoder, rates(fitted.reconstruct(valid)), valid)
+    row["hand_r2_own_by_rates"] = _hand_r2(decoder, rates(fitted.reconstruct(valid, **choices)), valid)
     row["hand_r2_recorded"] = _hand_r2(decoder, real(valid), valid)
     return row
 
@@ -224,12 +227,12 @@ def main() -> None:
                 f"{model} seed {seed}: " + "  ".join(f"{name} {value:.3f}" for name, value in row.items()),
                 flush=True,
             )
-    names = list(table[arguments.models[0]][0])
+    names = dict.fromkeys(name for rows in table.values() for name in rows[0])
     print("\n" + "mean (standard error) over seeds".ljust(34), *(f"{model:>16}" for model in table))
     for name in names:
         cells = []
         for rows in table.values():
-            values = np.array([row[name] for row in rows])
+            values = np.array([row.get(name, np.nan) for row in rows])
             error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
             cells.append(f"{values.mean():8.3f} ({error:.3f})")
         print(name.ljust(34), *(f"{cell:>16}" for cell in cells))

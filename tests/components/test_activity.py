@@ -41,11 +41,9 @@ def test_rates_are_the_inverse_of_activity(transform):
 def test_expected_counts_are_blurred_as_counts_are():
     mean, scale = jnp.array([1.0, 0.5, 2.0]), jnp.array([0.5, 1.0, 2.0])
     activity = Activity(mean, scale, kernel(1.5), "identity", False)
-    standard = (jnp.asarray(COUNTS) - mean) / scale
+    standard = (jnp.asarray(COUNTS) - mean[None]) / scale[None]
     is_there = jnp.arange(40) < 33
-    of_counts = activity.of(
-        jnp.where(is_there[:, None], COUNTS, jnp.nan), jnp.isfinite(COUNTS) & is_there[:, None]
-    )
+    of_counts = activity.of(jnp.asarray(COUNTS), jnp.broadcast_to(is_there[:, None], COUNTS.shape))
     blurred = activity.blurred(standard, is_there)
     np.testing.assert_allclose(blurred[:33], of_counts[:33], rtol=1e-4, atol=1e-5)
     roots = Activity(mean, scale, kernel(1.5), "sqrt", False)

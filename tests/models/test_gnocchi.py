@@ -172,7 +172,7 @@ def test_without_a_level_of_pure_noise_the_mean_is_the_end_of_a_path():
 
 @pytest.mark.parametrize("target", ["velocity", "data"])
 def test_what_the_code_says_alone_is_what_remains_without_noise(target):
-    """With a network that answers nothing, activity without noise is the course of the code, smoothed after five steps, as it was in one."""
+    """With a network that answers nothing it is the course of the code: smoothed after five steps, as it was in one."""
     model = built(target=target, steps=5)
     model = eqx.tree_at(lambda model: model.readout, model, jax.tree.map(jnp.zeros_like, model.readout))
     code, is_there, start = jnp.array([1.0, -1.0, 0.5]), jnp.ones(TIME, bool), jnp.zeros((TIME, NEURONS))
