@@ -39,7 +39,7 @@ FACTORS = ("start_x", "start_y", "reach_angle", "reach_distance", "peak_speed", 
 WALKED = ("reach_angle", "reach_distance", "peak_speed", "curvature", "start_x", "start_y")
 SECTOR, WIDTH, SMOOTHED, COMPONENTS = "45:90", 2.0, 3.0, 20
 MODELS = {
-    "gnocchi": {"model": "gnocchi", "training": {"epochs": 80}},
+    "gnocchi": {"model": "gnocchi", "training": {"epochs": 60}},
     "lfads": {
         "model": "lfads",
         "lfads": {"inferred_inputs": 0, "initial_condition": 8},
