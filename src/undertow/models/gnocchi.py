@@ -396,8 +396,9 @@ class GnocchiModel(Model):
 
     def coded(self) -> Coded:
         """Codes in, activity out; activity alone where there is no code."""
+        is_noisy = self.config.warmth() > 0
         if self.encoder is None:
-            return Coded(0, None, self._generated, lambda *, key: jnp.zeros(0), None, has_noise=True)  # noqa: ARG005
+            return Coded(0, None, self._generated, lambda *, key: jnp.zeros(0), None, has_noise=is_noisy)  # noqa: ARG005
         return Coded(
             self.config.code,
             self._mean_code,
@@ -406,7 +407,7 @@ class GnocchiModel(Model):
             self._start_of
             if self.config.levels > 1
             else None,  # one level is pure noise, and says nothing of a trial
-            has_noise=True,
+            has_noise=is_noisy,
         )
 
     def _posterior(
