@@ -1,7 +1,7 @@
 """Trials from nothing beside recorded trials: the spike statistics of LDNS (Kapoor et al. 2024) against the floor of two halves.
 
     python benchmarks/generated_spikes.py FOLDER [--data lorenz FILE ...] [--models gnocchi lfads] [--set
-    gnocchi:training.epochs=100]
+    gnocchi:training.epochs=60]
 
 Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz. Models: gnocchi, and
 lfads
@@ -26,7 +26,7 @@ from undertow.experiments import cache
 from undertow.experiments import recipe as recipes
 
 MODELS = {
-    "gnocchi": {"model": "gnocchi", "training": {"epochs": 100}},
+    "gnocchi": {"model": "gnocchi", "training": {"epochs": 60}},
     "lfads": {"model": "lfads", "lfads": {"inferred_inputs": 0}, "training": {"epochs": 100}},
 }
 

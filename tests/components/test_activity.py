@@ -38,16 +38,18 @@ def test_rates_are_the_inverse_of_activity(transform):
     np.testing.assert_allclose(activity.rates(standard, 1e-4), np.maximum(smooth, 1e-4), rtol=1e-4, atol=1e-5)
 
 
-def test_expected_counts_are_blurred_as_counts_are():
-    mean, scale = jnp.array([1.0, 0.5, 2.0]), jnp.array([0.5, 1.0, 2.0])
-    activity = Activity(mean, scale, kernel(1.5), "identity", False)
-    standard = (jnp.asarray(COUNTS) - mean[None]) / scale[None]
-    is_there = jnp.arange(40) < 33
-    of_counts = activity.of(jnp.asarray(COUNTS), jnp.broadcast_to(is_there[:, None], COUNTS.shape))
-    blurred = activity.blurred(standard, is_there)
-    np.testing.assert_allclose(blurred[:33], of_counts[:33], rtol=1e-4, atol=1e-5)
-    roots = Activity(mean, scale, kernel(1.5), "sqrt", False)
-    np.testing.assert_array_equal(roots.blurred(standard, is_there), standard)
+def test_counts_as_they_are_have_the_mean_of_their_rates():
+    activity = Activity(
+        jnp.array([1.0, 0.5, 2.0]), jnp.array([0.5, 1.0, 2.0]), kernel(1.5), "identity", False
+    )
+    is_observed = jnp.ones(COUNTS.shape, bool).at[3, 1].set(False)
+    standard = activity.unsmoothed(jnp.asarray(COUNTS), is_observed)
+    back = activity.rates(standard, 0.0)
+    np.testing.assert_allclose(np.delete(back, 3, 0), np.delete(COUNTS, 3, 0), rtol=1e-5, atol=1e-6)
+    assert standard[3, 1] == 0
+    noise = np.random.default_rng(1).standard_normal((4000, 1)).astype(np.float32)
+    smooth, _ = smoothed(jnp.asarray(noise), jnp.ones(noise.shape, bool), kernel(1.5))
+    assert activity.evenness() == pytest.approx(float(smooth.var()), rel=0.1)
 
 
 def test_a_neuron_that_was_never_observed_takes_the_mean_of_the_others():

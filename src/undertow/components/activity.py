@@ -48,14 +48,18 @@ class Activity(eqx.Module):
         mean, scale = self._standard()
         return jnp.where(weight > LEAST_WEIGHT, (activity - mean) / scale, 0.0)
 
-    def blurred(
-        self, standardised: Float[Array, "time neuron"], is_there: Bool[Array, " time"]
+    def unsmoothed(
+        self, counts: Float[Array, "time neuron"], is_observed: Bool[Array, "time neuron"]
     ) -> Float[Array, "time neuron"]:
-        """Standardised expected counts, smoothed as `of` smooths counts; square roots are left as they are."""
+        """x of counts as they are, whose mean is that of their rates; of square roots x itself, for they have another mean."""
         if self.transform == "sqrt":
-            return standardised
-        there = jnp.broadcast_to(is_there[:, None], standardised.shape)
-        return smoothed(standardised, there, self.kernel_weights)[0]
+            return self.of(counts, is_observed)
+        mean, scale = self._standard()
+        return jnp.where(is_observed, (counts - mean) / scale, 0.0)
+
+    def evenness(self) -> float:
+        """The share of the variance of independent counts that smoothing leaves."""
+        return 1.0 if self.transform == "sqrt" else sum(weight**2 for weight in self.kernel_weights)
 
     def rates(
         self, standardised: Float[Array, "time neuron"], smallest: float

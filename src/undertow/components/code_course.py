@@ -6,9 +6,8 @@ for the code c and the sines and cosines p_t of the bin. The denoiser is shown h
 (components/level_filter.py), answer is about what the course leaves over: of x_i = alpha x_0 + sigma eps they see
 x_i - alpha m, and to their answer is added the one that m alone would have (of a velocity, -sigma m). So activity that is a
 course of the code plus noise of each neuron by itself is denoised exactly by the small parts, and the large network is left with
-the rest. m is of unsmoothed activity: before it is taken off it is smoothed as counts are (`Activity.blurred`), so that the rates
-of a code, which are m and what the network adds, keep what smoothing takes from activity. Adaptive norms alone, which tell every
-bin the same, need many times the updates to get there (benchmarks/RESULTS.md). Without a code both are zero. Our choice.
+the rest. Adaptive norms alone, which tell every bin the same, need many times the updates to get there
+(benchmarks/RESULTS.md). Without a code both are zero. Our choice.
 """
 
 import equinox as eqx

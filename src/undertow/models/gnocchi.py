@@ -7,8 +7,9 @@ The model (McCart et al. 2024, arXiv 2407.21195; Wang et al. 2023, InfoDiffusion
     x_i = alpha_i x_0 + sigma_i eps                    noised, at a random level i; components/noise_levels.py
     answer(x_i, angle_i, c)                            the denoiser: eps, x_0 or the velocity; components/unet.py
 
-trained, encoder and denoiser together, on the weighted error of the answer plus, in units of its mean over the entries of a
-trial,
+trained, encoder and denoiser together, on the weighted error of the answer (at pure noise about counts that are not smoothed, so
+that their mean is that of the rates, and weighed by the variance that smoothing would leave them) plus, in units of its mean over
+the entries of a trial,
 
     w_d MMD(codes of the batch, draws of the prior)    "code_discrepancy"; components/discrepancy.py
     w_k |KL(q(c) || N(0, 1)) - capacity|               "kl_code", of Gaussian codes
@@ -349,7 +350,7 @@ class GnocchiModel(Model):
         told = Told(None if posterior is None else posterior.sample, is_told, inputs, is_there)
         chosen = jax.random.uniform(level_key)
 
-        def error(angle, weight, noise, pass_key):
+        def error(angle, clean, weight, noise, pass_key):
             level, target = at_angle(angle), self.config.target
             noised = level.noised(clean, noise)
             answer = self._answer(noised, angle, told, settings["dropout_rate"], key=pass_key)
@@ -359,13 +360,16 @@ class GnocchiModel(Model):
         noise = jax.random.normal(noise_key, clean.shape)
         angles = jnp.asarray(self.config.angles(), jnp.float32)
         share = chosen / (1 - self.config.from_noise)  # of 1 or more: the last level
-        angle = angles[jnp.minimum((share * len(angles)).astype(jnp.int32), len(angles) - 1)]
-        weighting = lambda level: error_weight(self.config.target, self.config.weighting, level)  # noqa: E731
-        terms = {"reconstruction": error(angle, weighting, noise, network_key)}
+        place = jnp.minimum((share * len(angles)).astype(jnp.int32), len(angles) - 1)
+        is_pure = (place == len(angles) - 1) & self.config.has_pure_noise()
+        aim = jnp.where(is_pure, self.activity.unsmoothed(corrupted.target, is_counted), clean)
+        evening = jnp.where(is_pure, self.activity.evenness(), 1.0)
+        weighting = lambda level: evening * error_weight(self.config.target, self.config.weighting, level)  # noqa: E731
+        terms = {"reconstruction": error(angles[place], aim, weighting, noise, network_key)}
         if self.config.reconstructs_first:
             fresh_key, pass_key = jax.random.split(first_key)
             noise = jax.random.normal(fresh_key, clean.shape)
-            terms["first_step"] = error(angles[0], self._of_data, noise, pass_key) / len(angles)
+            terms["first_step"] = error(angles[0], clean, self._of_data, noise, pass_key) / len(angles)
         if posterior is None:
             return terms
         entries = jax.lax.pmean(jnp.sum(corrupted.weight), TRIALS)
@@ -457,8 +461,8 @@ class GnocchiModel(Model):
     ) -> Float[Array, "time neuron"]:
         """Rates of the mean activity of all trials of a code.
 
-        That is what the denoiser says of pure noise, with what smoothing took from the code's course. The end of a path from no
-        noise is rather the likeliest activity: of rare spikes, none. It is taken only where no level is pure noise.
+        That is what the denoiser says of pure noise, where it is trained on counts as they are. The end of a path from no noise
+        is rather the likeliest activity: of rare spikes, none. It is taken only where no level is pure noise.
         """
         angles = jnp.asarray(self.config.visited(), jnp.float32)
         start = jnp.zeros((is_there.shape[0], self.activity.mean.shape[0]))
@@ -467,10 +471,6 @@ class GnocchiModel(Model):
             standard = clean(start, angles[0]).data
         else:
             standard = sample(Sampler("ddim", matched=False), clean, start, angles)
-        if self.code_course is not None and self.config.two_phase == 0:
-            _, course = self._course(Told(code, jnp.array(True), inputs, is_there))  # noqa: FBT003
-            lost = course - self.activity.blurred(course, is_there)
-            standard = standard + self.config.guidance * lost
         return self.activity.rates(standard, SMALLEST_MEAN)
 
     def _start_of(
@@ -515,10 +515,10 @@ class GnocchiModel(Model):
         code = None if self.code_embedding is None else self.code_embedding(told.code, told.is_told)
         conditions, level = Conditions(self.level_embedding(angle), code), at_angle(angle)
         known = jnp.where(jnp.isfinite(told.inputs), told.inputs, 0.0)
-        shown, added = [self._places(told)] if self.config.positions else [], []
+        places = sinusoids(jnp.arange(len(noised)), POSITIONS)
+        shown, added = [places] if self.config.positions else [], []
         if self.code_course is not None:
-            units, course = self._course(told)
-            course = self.activity.blurred(course, told.is_there)
+            units, course = self.code_course(told.code, told.is_told, places)
             shown, added = (
                 [*shown, units],
                 [question(self.config.target, course, jnp.zeros_like(course), level)],
@@ -529,12 +529,6 @@ class GnocchiModel(Model):
         channels = jnp.concatenate([noised, known, *shown], axis=1)
         features = self.denoiser(channels, conditions, told.is_there, dropout, key=key)
         return sum(added, self.readout(features))
-
-    def _places(self, told: Told) -> Float[Array, "time place"]:
-        return sinusoids(jnp.arange(told.is_there.shape[0]), POSITIONS)
-
-    def _course(self, told: Told) -> tuple[Float[Array, "time unit"], Float[Array, "time neuron"]]:
-        return self.code_course(told.code, told.is_told, self._places(told))
 
     def _of_data(self, level) -> Array:
         """What turns the answer's squared error into that of the data."""
