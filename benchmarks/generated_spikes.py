@@ -1,17 +1,14 @@
 """Trials from nothing beside recorded trials: the spike statistics of LDNS (Kapoor et al. 2024) against the floor of two halves.
 
-    python benchmarks/generated_spikes.py FOLDER [--data lorenz FILE ...] [--models gnocchi lfads] [--set
-    gnocchi:training.epochs=60]
+    python benchmarks/generated_spikes.py FOLDER [--data lorenz FILE ...] [--models gnocchi lfads] [--set MODEL:KEY=VALUE]
 
-Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz. Models: gnocchi, and
-lfads
+Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz. Models: gnocchi, and lfads
 without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with a memory of spikes
-("history").
-GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it are noisy twice; at temperature 0 it
-is the mean activity of the code and no more. Both are shown.
+("history"). GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it are noisy twice; at
+temperature 0 it is the mean activity of the code and no more. Both are shown (`--temperatures`).
+
 As many trials are drawn as were recorded, and held against all of those; the floor is the same distance between disjoint halves
-of
-the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL; what is finished is not fitted
+of the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL; what is finished is not fitted
 again.
 """
 
@@ -38,6 +35,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["lorenz"])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL:KEY=VALUE")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.0])
     arguments = parser.parse_args()
     cache.switch_on()
     for data in arguments.data:
@@ -48,7 +46,7 @@ def main() -> None:
             with threadpool_limits(limits=1, user_api="blas"):
                 out = arguments.folder / f"{Path(data).stem}-{model}"
                 fitted = ut.fit(recipe, trials, out=out, quiet=True)
-                for choices in [{"temperature": 1.0}, {"temperature": 0.0}] if model == "gnocchi" else [{}]:
+                for choices in _choices(model, arguments.temperatures):
                     for spikes in ("poisson", "history"):
                         made = fitted.sample(trials.sizes["trial"], spikes=spikes, trials=trials, **choices)
                         words = [
@@ -57,6 +55,10 @@ def main() -> None:
                             *(f"{name} {value}" for name, value in choices.items()),
                         ]
                         _show(", ".join([*words, spikes, f"{fitted.outcome['seconds']:.0f} s"]), made, trials)
+
+
+def _choices(model: str, temperatures: list[float]) -> list[dict[str, float]]:
+    return [{"temperature": each} for each in temperatures] if model == "gnocchi" else [{}]
 
 
 def _show(title: str, made, trials) -> None:
