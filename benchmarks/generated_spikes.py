@@ -2,9 +2,9 @@
 
     python benchmarks/generated_spikes.py FOLDER [--data lorenz FILE ...] [--models gnocchi lfads] [--set MODEL:KEY=VALUE]
 
-Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz. Models: gnocchi, and lfads
-without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with a memory of spikes
-("history"). GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it are noisy twice; at
+Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz (`--bin-width 0.02`).
+Models: gnocchi, and lfads without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with a
+memory of spikes ("history"). GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it are noisy twice; at
 temperature 0 it is the mean activity of the code and no more. Both are shown (`--temperatures`).
 
 As many trials are drawn as were recorded, and held against all of those; the floor is the same distance between disjoint halves
@@ -35,11 +35,13 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["lorenz"])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL:KEY=VALUE")
+    parser.add_argument("--bin-width", type=float)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.0])
     arguments = parser.parse_args()
     cache.switch_on()
+    width = {} if arguments.bin_width is None else {"bin_width": arguments.bin_width}
     for data in arguments.data:
-        trials = ut.simulate.SYSTEMS["lorenz"](seed=7) if data == "lorenz" else ut.load(data)
+        trials = ut.simulate.SYSTEMS["lorenz"](seed=7) if data == "lorenz" else ut.load(data, **width)
         for model in arguments.models:
             own = [text.partition(":")[2] for text in arguments.set if text.startswith(f"{model}:")]
             recipe = recipes.from_document(recipes.with_settings(MODELS[model], own))
