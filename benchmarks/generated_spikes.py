@@ -3,9 +3,9 @@
     python benchmarks/generated_spikes.py FOLDER [--data lorenz FILE ...] [--models gnocchi lfads] [--set MODEL:KEY=VALUE]
 
 Data: `undertow simulate lorenz` (seed 7), or any file that `ut.load` reads, such as macaque_reaching.npz (`--bin-width 0.02`).
-Models: gnocchi, and lfads without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with a
-memory of spikes ("history"). GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it are noisy twice; at
-temperature 0 it is the mean activity of the code and no more. Both are shown (`--temperatures`).
+Models: gnocchi, and lfads without inferred inputs, whose trials come from draws of its prior; each with Poisson spikes and with
+a memory of spikes ("history"). GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it
+are noisy twice; at temperature 0 it is the mean activity of the code and no more. Both are shown (`--temperatures`).
 
 As many trials are drawn as were recorded, and held against all of those; the floor is the same distance between disjoint halves
 of the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL; what is finished is not fitted
