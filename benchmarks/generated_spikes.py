@@ -42,6 +42,8 @@ def main() -> None:
     width = {} if arguments.bin_width is None else {"bin_width": arguments.bin_width}
     for data in arguments.data:
         trials = ut.simulate.SYSTEMS["lorenz"](seed=7) if data == "lorenz" else ut.load(data, **width)
+        if not (trials.split.values == "valid").any():
+            trials = ut.split(trials, valid=0.2)
         for model in arguments.models:
             own = [text.partition(":")[2] for text in arguments.set if text.startswith(f"{model}:")]
             recipe = recipes.from_document(recipes.with_settings(MODELS[model], own))

@@ -332,6 +332,11 @@ class GnocchiModel(Model):
             LearnedPrior(config.code, LATENT_WIDTH, LATENT_LAYERS, key=prior_key) if is_learned else None
         )
 
+    @property
+    def is_sampled(self) -> bool:
+        """Gaussian codes are drawn; all else of an estimate follows from the trial."""
+        return self.config.code > 0 and self.config.code_kind == "gaussian"
+
     def terms(
         self,
         corrupted: Corrupted,
