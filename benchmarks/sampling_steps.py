@@ -2,13 +2,13 @@
 
     python benchmarks/sampling_steps.py RUN [--trials 2000] [--bins 140] [--neurons 182] [--of 128]
 
-RUN is a finished GNOCCHI, such as `benchmarks/generated_spikes.py` leaves, of its default size. First, seconds for `trials`
+RUN is the GNOCCHI of `benchmarks/generated_spikes.py FOLDER --models gnocchi`, FOLDER/lorenz-gnocchi. First, seconds for `trials`
 trials of `bins` bins, of a model of its configuration for `neurons` neurons whose weights are as they begin (they make no
 difference to the time): at temperature 1 in 32 steps, and at temperature 0. A published autoregressive sampler takes 10.3 s for
 2,000 trials of 140 bins and 182 neurons, a diffusion in 1,000 steps 330 s, both on a GPU.
 
-Then quality, of the run itself: `of` trials at temperature 1 from codes of its prior, in 16, 32 and 64 steps of each sampler from the same
-noise: how far the activity is from that of 1,000 steps of DDIM (root mean square, in its standard deviations), and its standard
+Then quality, of the run itself: `of` trials at temperature 1 from codes of its prior, in 16, 32 and 64 steps of each sampler from
+the same noise: how far the activity is from that of 1,000 steps of DDIM (root mean square, in its standard deviations), and its standard
 deviation over that of recorded activity, smoothed alike (a mean over neurons).
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 import undertow as ut
 from undertow.evaluation.smoothing import smooth
-from undertow.experiments import cache, coding, pipeline
+from undertow.experiments import cache, coding
 from undertow.models.base import DataSummary
 
 STEPS, MANY = (16, 32, 64), 1000
@@ -71,7 +71,7 @@ def _show_times(fitted, arguments) -> None:
 
 
 def _show_quality(fitted, number: int) -> None:
-    trials = pipeline.trials_of(fitted)
+    trials = ut.simulate.SYSTEMS["lorenz"](seed=7)
     recorded = smooth(trials.counts.values, fitted.model.config.smoothing) / fitted.session.bin_width
     deviation = recorded.std((0, 1))
 
