@@ -7,9 +7,9 @@ trials of `bins` bins, of a model of its configuration for `neurons` neurons who
 difference to the time): at temperature 1 in 32 steps, and at temperature 0. A published autoregressive sampler takes 10.3 s for
 2,000 trials of 140 bins and 182 neurons, a diffusion in 1,000 steps 330 s, both on a GPU.
 
-Then quality, of the run itself: `of` trials at temperature 1 from codes of its prior, in 16, 32 and 64 steps of each sampler from
-the same noise: how far the activity is from that of 1,000 steps of DDIM (root mean square, in its standard deviations), and its standard
-deviation over that of recorded activity, smoothed alike (a mean over neurons).
+Then quality, of the run itself: `of` trials at temperature 1 from codes of its prior, in 16, 32 and 64 steps of each sampler
+from the same noise: how far the activity is from that of 1,000 steps of DDIM (root mean square, in its standard deviations),
+and its standard deviation over that of recorded activity, smoothed alike (a mean over neurons).
 """
 
 import argparse
