@@ -2,15 +2,11 @@
 
     python benchmarks/sbtt_published_module.py [--keep 29 5] [--base-rate 5] [--system-seed 7] [--epochs 1000]
 
-The setting of the SBTT demonstration (specs: bidirectional GRU of 50, linear map, GRU of 50, linear read-out; dropout 0.1 of
-the encoder's output
-and of the initial condition; Adam at 1e-3 with a decay of 1e-4 in the gradient; batches of 64, the last one smaller; mean
-Poisson loss
-over observed entries; 1,000 epochs, the best validation loss is kept) with the cell and the first weights of PyTorch: the reset
-gate after
-the product, all weights and biases even within 1 / sqrt(size). Only simulation and thinning are undertow's. If this falls short
-of
-the published curve, data make the difference, not our autoencoder.
+The setting of the SBTT demonstration (specs: bidirectional GRU of 50, linear map, GRU of 50, linear read-out; dropout 0.1 of the
+encoder's output and of the initial condition; Adam at 1e-3 with a decay of 1e-4 in the gradient; batches of 64, the last one
+smaller; mean Poisson loss over observed entries; 1,000 epochs, the best validation loss is kept) with the cell and the first
+weights of PyTorch: the reset gate after the product, all weights and biases even within 1 / sqrt(size). Only simulation and
+thinning are undertow's. If this falls short of the published curve, data make the difference, not our autoencoder.
 """
 
 import argparse

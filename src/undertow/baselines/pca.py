@@ -4,9 +4,8 @@
     c = D^-1 U x,      x' = U^T D c,      r = mean + x', never below 1e-4
 
 with U the first components of the training trials and D their standard deviations, so that codes have variance one: a linear
-model
-beside those that draw activity from codes (`Model.coded`). An entry that was not observed pulls a code towards the mean. It is
-no competitor as an estimate of rates: a trial is only what a few components hold.
+model beside those that draw activity from codes (`Model.coded`). An entry that was not observed pulls a code towards the mean. It
+is no competitor as an estimate of rates: a trial is only what a few components hold.
 """
 
 from collections.abc import Callable

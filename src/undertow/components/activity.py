@@ -6,12 +6,9 @@
     r_tn = f^-1(m_n + s_n x_tn), never below 0        the inverse, in expected counts a bin
 
 Weights of bins that were not observed are left out and the rest filled up to one, so that a trial's edges do not sink and a
-missing
-entry is bridged by its neighbours; an entry without any observed neighbour is at its mean, x = 0. Smoothing the square root of
-counts
-makes rates, squared, a little lower than they were (Jensen): the square root is taken of the smoothed counts instead, where the
-inverse is
-exact.
+missing entry is bridged by its neighbours; an entry without any observed neighbour is at its mean, x = 0. Smoothing the square
+root of counts makes rates, squared, a little lower than they were (Jensen): the square root is taken of the smoothed counts
+instead, where the inverse is exact.
 """
 
 from typing import Literal

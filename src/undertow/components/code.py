@@ -2,16 +2,12 @@
 
 "convolution" is a stack of residual blocks over the bins whose strides halve them, "gru" a bidirectional recurrent network;
 either gives features of every bin. Attention pools them several times over: each pool's weights are a softmax over bins of a
-learned
-linear map of the features and of the bin's position, so that a pool can be of a time within the trial as well as of what
-happens there.
-Linear heads give the code (deterministic), or its mean and log-variance (Gaussian). Bins after a trial's end have no weight.
-The stack
-of convolutions ends without a norm: how large activity is must reach the code.
+learned linear map of the features and of the bin's position, so that a pool can be of a time within the trial as well as of what
+happens there. Linear heads give the code (deterministic), or its mean and log-variance (Gaussian). Bins after a trial's end have
+no weight. The stack of convolutions ends without a norm: how large activity is must reach the code.
 
 InfoDiffusion (arXiv 2306.08757) reads pictures by a network like its denoiser; what GNOCCHI reads trials with is not known, so
-this is
-our choice.
+this is our choice.
 """
 
 from typing import Literal

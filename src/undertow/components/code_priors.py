@@ -2,11 +2,9 @@
 
 A prior is what the codes are drawn towards while training (`discrepancy.py`): independent normals; ten modes in every pair of
 dimensions, on a circle, each stretched along its radius (InfoDiffusion's "10mix", which breaks the symmetry under rotation that
-normals
-have); or a swiss roll, in two dimensions. `LearnedPrior` is a diffusion model of the codes themselves (a latent diffusion;
-Preechakul
-et al. 2022, arXiv 2111.15640): it may follow whatever shape the codes take. It is trained beside the rest and sends no gradient
-to the codes, which it sees standardised by a mean and a spread that it learns with them.
+normals have); or a swiss roll, in two dimensions. `LearnedPrior` is a diffusion model of the codes themselves (a latent
+diffusion; Preechakul et al. 2022, arXiv 2111.15640): it may follow whatever shape the codes take. It is trained beside the rest
+and sends no gradient to the codes, which it sees standardised by a mean and a spread that it learns with them.
 """
 
 from collections.abc import Callable

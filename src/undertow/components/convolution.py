@@ -1,8 +1,7 @@
 """Convolutions over the bins of a trial as products of matrices, and the norm between them, both blind to padding.
 
 Activity is (time, channel). A convolution lays each bin beside its neighbours and multiplies: the weight gradient over all bins
-of
-all trials is then one product (`affine.py`), where that of a convolution proper is slow on CPUs. Bins that are not `is_there`
+of all trials is then one product (`affine.py`), where that of a convolution proper is slow on CPUs. Bins that are not `is_there`
 (padding behind a trial) are zero before and after every convolution and are left out of every norm, so that an answer does not
 depend on the padding.
 """

@@ -73,9 +73,8 @@ def question(target: Target, clean: Array, noise: Array, level: Level) -> Array:
 def error_weight(target: Target, weighting: Weighting, level: Level, gamma: float = 5.0) -> Array:
     """The weight of the squared error at a level of signal-to-noise S.
 
-    "even" weighs the answer's own error by 1. "min_snr" caps what low noise counts (Hang et al. 2023, arXiv 2303.09556): in
-    terms of
-    the error of x_0 the weight is min(S, gamma), that is min(S, gamma) / S of the noise's and min(S, gamma) / (S + 1) of the
+    "even" weighs the answer's own error by 1. "min_snr" caps what low noise counts (Hang et al. 2023, arXiv 2303.09556): in terms
+    of the error of x_0 the weight is min(S, gamma), that is min(S, gamma) / S of the noise's and min(S, gamma) / (S + 1) of the
     velocity's.
     """
     if weighting == "even":

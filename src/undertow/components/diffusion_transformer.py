@@ -3,8 +3,7 @@
     x + g_a attention(norm(x)(1 + s_a) + b_a)        x + g_f network(norm(x)(1 + s_f) + b_f)
 
 with gates g, scales s and shifts b of every channel, linear in the features of level and code together and zero at the start
-(Peebles
-and Xie 2023, arXiv 2212.09748, adaLN-Zero). Positions are rotary, so that trials may have any length.
+(Peebles and Xie 2023, arXiv 2212.09748, adaLN-Zero). Positions are rotary, so that trials may have any length.
 """
 
 import equinox as eqx

@@ -11,8 +11,7 @@ over pairs of codes c and of prior draws p (Gretton et al. 2012), for codes of d
 
 The published kernel is nearly constant from 32 dimensions on and can't tell a collapsed code from a matched one
 (benchmarks/RESULTS.md). "imq" and "median" leave out pairs of a point with itself (unbiased; can be below 0), "infovae" keeps
-them, as
-published.
+them, as published.
 """
 
 from typing import Literal

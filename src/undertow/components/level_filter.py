@@ -4,10 +4,9 @@
 
 K_j are Gaussians of standard deviations 0 (the bin itself), 1, 2, 4 and 8 bins, and the gains g an affine map of the level's
 features. For neurons that are independent and stationary the best answer has this form (Wiener's filter): the noise that each
-neuron
-has of its own is as many-dimensional as the population, and need not pass through a network of fewer channels, which is left
-with what
-neurons share and with what the code says. Gains start at zero. Our choice; published denoisers have channels enough.
+neuron has of its own is as many-dimensional as the population, and need not pass through a network of fewer channels, which is
+left with what neurons share and with what the code says. Gains start at zero. Our choice; published denoisers have channels
+enough.
 """
 
 import equinox as eqx

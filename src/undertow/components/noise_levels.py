@@ -5,8 +5,7 @@ Everywhere in this house a noised sample is (Ho et al. 2020, arXiv 2006.11239; K
     x_i = alpha_i x_0 + sigma_i eps,      alpha_i^2 + sigma_i^2 = 1,      level i = 0 (next to no noise) ... T - 1
 
 so that data of variance one stay so, and a level is an angle: `angle = arctan2(sigma, alpha)`, from 0 to pi / 2. Networks are
-told
-the angle, never the number of the level, so that a sampler may visit any levels, also between those of training. Schedules:
+told the angle, never the number of the level, so that a sampler may visit any levels, also between those of training. Schedules:
 
 * "linear": beta from 1e-4 to 0.02 (Ho et al.); "linear_low": from 1e-5 to 0.01 (InfoDiffusion), whose last level still holds 8 %
   of the signal, so that sampling from pure noise shrinks the data's mean;

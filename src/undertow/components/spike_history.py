@@ -4,9 +4,8 @@
 
 for rates r (expected counts a bin) of a model, after Kapoor et al. 2024 (LDNS, arXiv 2407.08751, section 3): 20 bins of memory,
 counts clipped at 5, nothing before the trial begins. With `rate="log"` f is the logarithm, as published; by default it is the
-inverse
-of the softplus, so that without a memory (w = 0, g = 1, b = 0) counts are Poisson at the model's rates whatever their size. A
-refractory period, a burst or a count noisier than Poisson is then in the spikes, which rates alone can't say.
+inverse of the softplus, so that without a memory (w = 0, g = 1, b = 0) counts are Poisson at the model's rates whatever their
+size. A refractory period, a burst or a count noisier than Poisson is then in the spikes, which rates alone can't say.
 
 The fit is by Newton's method on the penalised likelihood, which has one maximum (Paninski 2004): what the paper reaches in
 3,000 steps

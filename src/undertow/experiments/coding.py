@@ -1,8 +1,7 @@
 """Trials as codes and activity from codes, for any fitted model that has them (`Model.coded`): encode, reconstruct, sample.
 
-Everything generated comes as trials of the house: `counts` drawn from the rates, `true_rates` (Hz) the rates themselves,
-`code`, and
-columns that say where each trial came from. So it can be described, scored, saved and fitted like a recording.
+Everything generated comes as trials of the house: `counts` drawn from the rates, `true_rates` (Hz) the rates themselves, `code`,
+and columns that say where each trial came from. So it can be described, scored, saved and fitted like a recording.
 """
 
 from __future__ import annotations

@@ -114,11 +114,9 @@ class Coded(NamedTuple):
 
     `encode(seen (time, neuron), inputs (time, input))` gives the code (code_dimension), its mean where it has a posterior.
     `generate(code, inputs, is_there (time), start (time, neuron), key=...)` gives rates (expected counts a bin): `start` is the
-    noise to
-    begin from, of N(0, 1), where the model `has_noise`; without a key nothing further is drawn. `draw(key=...)` gives a code of
-    the
-    prior. `start_of(seen, inputs, code)` gives the noise from which `generate` without a key makes this trial's own activity.
-    A model of whole trials that are told no code has codes of no dimension, and no `encode`.
+    noise to begin from, of N(0, 1), where the model `has_noise`; without a key nothing further is drawn. `draw(key=...)` gives a
+    code of the prior. `start_of(seen, inputs, code)` gives the noise from which `generate` without a key makes this trial's own
+    activity. A model of whole trials that are told no code has codes of no dimension, and no `encode`.
     """
 
     dimension: int
@@ -134,9 +132,8 @@ class Model(eqx.Module):
 
     `is_sampled` tells whether two estimates with different keys differ; `needs_conditions` that a last column of `inputs` shall
     hold the number of the trial's condition (-1 where it is not known), `validates_by_one_draw` that every epoch's validation
-    shall use
-    the same chance, for a model whose terms scatter widely with it. `neuron_axes` names the leaves that have one row for
-    each neuron, by the beginning of their paths, and which of their axes that is.
+    shall use the same chance, for a model whose terms scatter widely with it. `neuron_axes` names the leaves that have one row
+    for each neuron, by the beginning of their paths, and which of their axes that is.
     """
 
     is_sampled: ClassVar[bool] = True

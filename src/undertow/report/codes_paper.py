@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from undertow.report import rasters, style
+from undertow.report import bars, style
 from undertow.report.codes import Codes, Generated, Paths, Walk
 from undertow.report.codes_words import (
     axis_words,
@@ -20,10 +22,19 @@ from undertow.report.codes_words import (
     step_colours,
     step_names,
 )
+from undertow.report.entry_words import SPIKES, Words
 from undertow.report.generated_figures import ROWS, drawn_pairs, pair_limits
 from undertow.report.walk_figures import PATHS, SIDES, plane_limits
 
 COLUMNS = 4
+
+
+class Look(NamedTuple):
+    """How images are coloured: a colour map, what its bar says, and where it begins and ends."""
+
+    colours: str
+    unit: str
+    limits: tuple[float, float]
 
 
 def codes_figure(codes: Codes) -> Figure:
@@ -62,12 +73,12 @@ def readings_figure(codes: Codes) -> Figure:
     return figure
 
 
-def walk_activity_figure(walk: Walk) -> Figure:
+def walk_activity_figure(walk: Walk, words: Words = SPIKES) -> Figure:
     """One trial step by step: the spikes drawn (above) and their rates (below), neurons by the step at which they fire most."""
     figure = style.paper_figure(height=3.2)
     panels = figure.subplots(2, len(walk.asked), sharex=True, sharey=True, squeeze=False)
-    _images(figure, panels[0], walk.counts, walk.time, _look_of_counts(walk.counts))
-    _images(figure, panels[1], walk.rates, walk.time, _look_of_rates(walk.rates))
+    _images(figure, panels[0], walk.counts, walk.time, _look_of_counts(words, walk.counts))
+    _images(figure, panels[1], walk.rates, walk.time, _look_of_rates(words, walk.rates))
     for axes, name in zip(panels[0], step_names(walk), strict=True):
         style.dress_axes(axes, title=name)
     for axes in panels[1]:
@@ -77,8 +88,8 @@ def walk_activity_figure(walk: Walk) -> Figure:
     return figure
 
 
-def walk_averages_figure(walk: Walk) -> Figure:
-    """The neurons that change most: averages of recorded trials near each step (left) and of the walk (right), in Hz."""
+def walk_averages_figure(walk: Walk, words: Words = SPIKES) -> Figure:
+    """The neurons that change most: averages of recorded trials near each step (left) and of the walk (right)."""
     figure = style.paper_figure(width=5.0, height=0.6 + 1.2 * len(walk.changed))
     panels = figure.subplots(len(walk.changed), 2, sharex=True, sharey="row", squeeze=False)
     for column, values in enumerate((walk.recorded, walk.generated)):
@@ -86,7 +97,7 @@ def walk_averages_figure(walk: Walk) -> Figure:
             _steps(axes, walk, values[..., place])
             style.dress_axes(axes, title=SIDES[column] if place == 0 else "")
     for axes, name in zip(panels[:, 0], walk.changed, strict=True):
-        axes.set_ylabel(f"neuron {name}\nrate (Hz)", fontsize=8)
+        axes.set_ylabel(f"neuron {name}\n{words.rate}", fontsize=8)
     for axes in panels[-1]:
         axes.set_xlabel("time (s)", fontsize=8)
     style.legend_above(figure, panels[0, 0])
@@ -117,13 +128,13 @@ def walk_behaviour_figure(walk: Walk, paths: Paths) -> Figure:
     return figure
 
 
-def generated_figure(generated: Generated) -> Figure:
+def generated_figure(generated: Generated, words: Words = SPIKES) -> Figure:
     """Spikes of single trials and the average over all, recorded (above) and generated (below); the same neurons in all."""
     shown = min(len(generated.recorded), len(generated.generated))
     figure = style.paper_figure(height=3.2)
     panels = figure.subplots(2, shown + 1, sharex=True, sharey=True, squeeze=False)
-    of_counts = _look_of_counts(generated.recorded, generated.generated)
-    of_rates = _look_of_rates(generated.averages)
+    of_counts = _look_of_counts(words, generated.recorded, generated.generated)
+    of_rates = _look_of_rates(words, generated.averages)
     for row, counts in enumerate((generated.recorded, generated.generated)):
         _images(figure, panels[row, :-1], counts[:shown], generated.time, of_counts)
         _images(figure, panels[row, -1:], generated.averages[row : row + 1], generated.time, of_rates)
@@ -135,9 +146,9 @@ def generated_figure(generated: Generated) -> Figure:
     return figure
 
 
-def generated_neurons_figure(generated: Generated) -> Figure:
+def generated_neurons_figure(generated: Generated, words: Words = SPIKES) -> Figure:
     """Each neuron's mean rate, its scatter over trials, and correlations of pairs: recorded across, generated upwards."""
-    pairs = drawn_pairs(generated)
+    pairs = drawn_pairs(generated, words)
     figure = style.paper_figure(height=2.6)
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for axes, (values, title) in zip(panels, pairs, strict=True):
@@ -159,28 +170,31 @@ def _grid(number: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:number]
 
 
-def _images(
-    figure: Figure, row: np.ndarray, images: np.ndarray, time: np.ndarray, look: tuple[str, str, float]
-) -> None:
-    """Images (panel, time, neuron) in a row of panels, with one colour bar; `look`: colours, unit, and where they end."""
-    colours, unit, top = look
+def _images(figure: Figure, row: np.ndarray, images: np.ndarray, time: np.ndarray, look: Look) -> None:
+    """Images (panel, time, neuron) in a row of panels, with one colour bar."""
     for axes, image in zip(row, images, strict=True):
         mesh = axes.pcolormesh(
-            time, np.arange(image.shape[1]), image.T, cmap=colours, vmin=0, vmax=top, rasterized=True
+            time,
+            np.arange(image.shape[1]),
+            image.T,
+            cmap=look.colours,
+            vmin=look.limits[0],
+            vmax=look.limits[1],
+            rasterized=True,
         )
         style.dress_axes(axes)
     bar = figure.colorbar(mesh, ax=list(row), pad=0.01, aspect=12)
-    bar.set_label(unit, fontsize=8)
+    bar.set_label(look.unit, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 
-def _look_of_counts(*counts: np.ndarray) -> tuple[str, str, float]:
+def _look_of_counts(words: Words, *counts: np.ndarray) -> Look:
     every = np.concatenate([part.ravel() for part in counts])
-    return "Greys", "spikes a bin", max(1.0, rasters.upper_limit(every, 0.995))
+    return Look("Greys", words.in_bin, bars.count_limits(every, words))
 
 
-def _look_of_rates(rates: np.ndarray) -> tuple[str, str, float]:
-    return "viridis", "rate (Hz)", rasters.upper_limit(rates, 0.995)
+def _look_of_rates(words: Words, rates: np.ndarray) -> Look:
+    return Look("viridis", words.rate, bars.limits(rates))
 
 
 def _steps(axes: Axes, walk: Walk, values: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from undertow.report import figures
 from undertow.report.codes import Codes, Generated, Walk
 from undertow.report.codes_words import plain, r2_words, step_names
+from undertow.report.entry_words import words_of
 from undertow.report.generated_figures import drawn_pairs
 from undertow.report.material import Material, Picture, Section, Table
 
@@ -38,7 +39,7 @@ _READINGS = (
 )
 _ACTIVITY = (
     "Trial {source} made again while its {behaviour} is moved through the values above the panels and all else is to "
-    "stay. Above: spikes drawn, below: the rates that they were drawn from. Neurons are ordered by the step at which they"
+    "stay. Above: {many} drawn, below: the rates that they were drawn from. Neurons are ordered by the step at which they"
     " fire most: look for activity that moves upwards from step to step."
 )
 _AVERAGES = (
@@ -55,7 +56,7 @@ _PATHS = (
 _GENERATED = (
     "Left: single trials, recorded above and drawn from the model below; not the same trials, for generated ones belong "
     "to none. Right: the average over all, smoothed by 50 ms. Rows are the same neurons above and below, by the time of "
-    "their peak. Generated spikes should be as many and as unevenly spread in time as recorded ones."
+    "their peak. The lower row should hold as much as the upper one, spread as unevenly in time."
 )
 _NEURONS = (
     "Recorded across, generated upwards; on the dotted line both agree. One dot a neuron{pairs}. Dots below the line in the "
@@ -107,18 +108,18 @@ def walk(material: Material) -> Section | None:
     """The section on the walk; None where there is none."""
     if material.codes is None or material.codes.walk is None:
         return None
-    found = material.codes.walk
+    found, words = material.codes.walk, words_of(material.trials)
     behaviour = plain(found.behaviour)
     pictures = [
         Picture(
             "walk-activity",
-            figures.walk_activity_figure(found),
-            _ACTIVITY.format(source=found.source + 1, behaviour=behaviour),
-            "Images of spikes and rates, neuron by time, for each step of the walk.",
+            figures.walk_activity_figure(found, words),
+            _ACTIVITY.format(many=words.many, source=found.source + 1, behaviour=behaviour),
+            f"Images of {words.many} and rates, neuron by time, for each step of the walk.",
         ),
         Picture(
             "walk-averages",
-            figures.walk_averages_figure(found),
+            figures.walk_averages_figure(found, words),
             _AVERAGES.format(
                 number=len(found.changed),
                 behaviour=behaviour,
@@ -129,19 +130,19 @@ def walk(material: Material) -> Section | None:
     ]
     if found.paths is not None:
         ends = " Dots are the ends." if found.paths.plane is not None else ""
-        words = _PATHS.format(read=found.paths.read_from, r2=found.paths.r2, ends=ends)
+        caption = _PATHS.format(read=found.paths.read_from, r2=found.paths.r2, ends=ends)
         pictures.append(
             Picture(
                 "walk-behaviour",
                 figures.walk_behaviour_figure(found, found.paths),
-                words,
+                caption,
                 "Recorded and decoded behaviour, one colour for each step of the walk.",
             )
         )
     return Section(
         "walk",
         f"A walk along {behaviour}",
-        _walk_introduction(found),
+        _walk_introduction(found, words.many),
         tuple(pictures),
         facts=_walk_facts(found),
     )
@@ -151,20 +152,20 @@ def generated(material: Material) -> Section | None:
     """The section on generated trials; None where there are none."""
     if material.codes is None or material.codes.generated is None:
         return None
-    found = material.codes.generated
+    found, words = material.codes.generated, words_of(material.trials)
     pictures = [
         Picture(
             "generated",
-            figures.generated_figure(found),
+            figures.generated_figure(found, words),
             _GENERATED,
-            "Images of spikes, neuron by time, of recorded and of generated trials.",
+            f"Images of {words.many}, neuron by time, of recorded and of generated trials.",
         )
     ]
     if drawn_pairs(found):
         pictures.append(
             Picture(
                 "generated-neurons",
-                figures.generated_neurons_figure(found),
+                figures.generated_neurons_figure(found, words),
                 _NEURONS.format(pairs=", for correlations a pair of neurons" * bool(found.correlations.size)),
                 "Scatter plots of rates and correlations of generated against recorded trials.",
             )
@@ -206,7 +207,7 @@ def _read_facts(found: Codes) -> tuple[tuple[str, str], ...]:
     return tuple((plain(name), f"R² {r2_words(r2)}") for name, r2 in ranked)
 
 
-def _walk_introduction(found: Walk) -> str:
+def _walk_introduction(found: Walk, many: str) -> str:
     behaviour = plain(found.behaviour)
     others = ", ".join(plain(name) for name in found.others)
     stay = f", while {others} are to stay" if others else ""
@@ -214,7 +215,7 @@ def _walk_introduction(found: Walk) -> str:
     return (
         f"Codes of {found.read.shape[1]} training trials are moved along the direction that changes {behaviour} from "
         f"{names[0]} to {names[-1]}{stay}; activity is then made of the moved codes. Does it change as recorded activity "
-        f"does? Behaviour is also read again from the generated spikes: {behaviour} should follow what was asked (a "
+        f"does? Behaviour is also read again from the generated {many}: {behaviour} should follow what was asked (a "
         f"correlation of 1), and the others should not move (0 standard deviations for each one of {behaviour})."
     )
 

@@ -7,19 +7,19 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from undertow.report import excerpt, style
+from undertow.report.bars import count_bar, rate_bar, upper_limit
 from undertow.report.codes import Generated
-from undertow.report.rasters import upper_limit
-from undertow.report.walk_figures import count_bar, rate_bar
+from undertow.report.entry_words import SPIKES, Words
 
 ROWS = ("recorded", "generated")
 PAIRS = (
-    ("rates", "mean rate of a neuron (Hz)"),
-    ("deviations", "its sd over trials (Hz)"),
+    ("rates", "mean rate of a neuron ({unit})"),
+    ("deviations", "its sd over trials ({unit})"),
     ("correlations", "correlation of two neurons"),
 )
 
 
-def generated_figure(generated: Generated) -> go.Figure:
+def generated_figure(generated: Generated, words: Words = SPIKES) -> go.Figure:
     """Spikes of single trials and the average over all, recorded (above) and generated (below); the same neurons in all."""
     shown = min(len(generated.recorded), len(generated.generated))
     figure = make_subplots(
@@ -31,8 +31,8 @@ def generated_figure(generated: Generated) -> go.Figure:
     for row, (counts, average) in enumerate(
         zip((generated.recorded, generated.generated), generated.averages, strict=True), start=1
     ):
-        panels = [(trial, "coloraxis", "spikes a bin") for trial in counts[:shown]] + [
-            (average, "coloraxis2", "Hz")
+        panels = [(trial, "coloraxis", words.in_bin) for trial in counts[:shown]] + [
+            (average, "coloraxis2", words.unit)
         ]
         for column, (values, axis, unit) in enumerate(panels, start=1):
             figure.add_heatmap(
@@ -47,21 +47,21 @@ def generated_figure(generated: Generated) -> go.Figure:
     figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, type="category")
     figure.update_xaxes(showgrid=False, nticks=5)
     figure.update_xaxes(title_text="time (s)", row=2)
-    for row, words in enumerate(ROWS, start=1):
-        figure.update_yaxes(title_text=words, row=row, col=1)
+    for row, side in enumerate(ROWS, start=1):
+        figure.update_yaxes(title_text=side, row=row, col=1)
     figure.update_layout(
-        coloraxis=count_bar(np.concatenate([generated.recorded, generated.generated]), 0.98),
-        coloraxis2=rate_bar(generated.averages, 0.46),
+        coloraxis=count_bar(np.concatenate([generated.recorded, generated.generated]), words, 0.98),
+        coloraxis2=rate_bar(generated.averages, words, 0.46),
         plot_bgcolor=style.MISSING,
     )
     return style.dressed(figure, height=480, top=40, right=90)
 
 
-def generated_neurons_figure(generated: Generated) -> go.Figure:
+def generated_neurons_figure(generated: Generated, words: Words = SPIKES) -> go.Figure:
     """Each neuron's mean rate, its scatter over trials, and correlations of pairs: recorded across, generated upwards."""
-    panels = drawn_pairs(generated)
+    panels = drawn_pairs(generated, words)
     figure = make_subplots(
-        cols=len(panels), subplot_titles=[words for _, words in panels], horizontal_spacing=0.07
+        cols=len(panels), subplot_titles=[title for _, title in panels], horizontal_spacing=0.07
     )
     for column, (values, _) in enumerate(panels, start=1):
         low, high = pair_limits(values)
@@ -86,10 +86,10 @@ def generated_neurons_figure(generated: Generated) -> go.Figure:
     return style.dressed(figure, height=360, top=40)
 
 
-def drawn_pairs(generated: Generated) -> list[tuple[np.ndarray, str]]:
+def drawn_pairs(generated: Generated, words: Words = SPIKES) -> list[tuple[np.ndarray, str]]:
     """What is drawn as recorded against generated, (2, number) each, and in words; correlations where there are any."""
-    panels = [(getattr(generated, name), words) for name, words in PAIRS]
-    return [(values, words) for values, words in panels if values.size]
+    panels = [(getattr(generated, name), title.format(unit=words.unit)) for name, title in PAIRS]
+    return [(values, title) for values, title in panels if values.size]
 
 
 def pair_limits(values: np.ndarray) -> tuple[float, float]:

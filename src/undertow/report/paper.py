@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from undertow.report import (
+    bars,
     excerpt,
     history,
     inputs,
@@ -33,6 +34,7 @@ from undertow.report.codes_paper import (
 )
 from undertow.report.courses import Course
 from undertow.report.dynamics_paper import dynamics_planes_figure, eigenvalues_figure
+from undertow.report.entry_words import ACTIVITY, counted, words_of
 from undertow.report.population_paper import search_values_figure
 
 __all__ = [
@@ -59,27 +61,28 @@ _LINES = {"solid": "-", "dot": ":"}
 
 
 def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
-    """Three single trials: recorded counts above, inferred rates (Hz) below; neurons by the time of their
-    peak rate.
-    """
+    """Three single trials: recorded counts above, inferred rates below; neurons by the time of their peak rate."""
     chosen = excerpt.shown_trials(trials, 3)
     images = rasters.raster_images(trials, estimate, chosen, excerpt.raster_neurons(estimate, chosen))
     figure = style.paper_figure(height=3.2)
     panels = figure.subplots(2, len(chosen), sharex=True, sharey=True, squeeze=False)
-    rows = (("counts", "Greys", "neuron", "spikes a bin"), ("rates", "viridis", "neuron", "rate (Hz)"))
-    for row, (name, colours, label, unit) in zip(panels, rows, strict=True):
-        top = rasters.upper_limit(images[name], 0.995)
+    words = words_of(trials)
+    rows = (
+        ("counts", "Greys", words.in_bin, bars.count_limits(images["counts"], words)),
+        ("rates", "viridis", words.rate, bars.limits(images["rates"])),
+    )
+    for row, (name, colours, unit, (low, high)) in zip(panels, rows, strict=True):
         for place, axes in enumerate(row):
             image = axes.pcolormesh(
                 images["time"],
                 np.arange(len(images["names"])),
                 images[name][place],
                 cmap=colours,
-                vmin=0,
-                vmax=top,
+                vmin=low,
+                vmax=high,
                 rasterized=True,
             )
-            style.dress_axes(axes, y=label if place == 0 else "")
+            style.dress_axes(axes, y="neuron" if place == 0 else "")
         bar = figure.colorbar(image, ax=list(row), pad=0.01, aspect=12)
         bar.set_label(unit, fontsize=8)
         bar.ax.tick_params(labelsize=7)
@@ -90,19 +93,19 @@ def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
 
 
 def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset | None = None) -> Figure:
-    """Inferred rates (Hz) of four neurons in three trials, with spikes, the yardstick, and the true rates
-    where known.
-    """
+    """Inferred rates of four neurons in three trials, with what was recorded, the yardstick, and the true rates where known."""
     chosen, neurons = excerpt.shown_trials(trials, 3), excerpt.telling_neurons(trials, estimate)
+    words = words_of(trials)
     figure = style.paper_figure(height=0.6 + 1.2 * len(neurons))
     panels = figure.subplots(len(neurons), len(chosen), sharex=True, sharey="row", squeeze=False)
     for row, neuron in zip(panels, neurons, strict=True):
         for axes, trial in zip(row, chosen, strict=True):
             for course in rates.rate_courses(trials, estimate, yardstick, trial, neuron):
                 _draw_course(axes, course, trials.time.values)
-            _draw_spikes(axes, trials, trial, neuron)
+            if words is not ACTIVITY:
+                _draw_spikes(axes, trials, trial, neuron)
             style.dress_axes(axes)
-        style.dress_axes(row[0], y=f"neuron {excerpt.neuron_label(trials, neuron)}\nrate (Hz)")
+        style.dress_axes(row[0], y=f"neuron {excerpt.neuron_label(trials, neuron)}\n{words.rate}")
     for axes, trial in zip(panels[0], chosen, strict=True):
         style.dress_axes(axes, y=axes.get_ylabel(), title=excerpt.trial_label(trials, trial))
     _label_time(panels)
@@ -113,6 +116,7 @@ def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset
 def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
     """Condition averages of four neurons (Hz): smoothed counts on the left, inferred rates on the right."""
     neurons, grouping = excerpt.telling_neurons(trials, estimate), excerpt.conditions(trials)
+    words = words_of(trials)
     figure = style.paper_figure(width=5.0, height=0.6 + 1.2 * len(neurons))
     panels = figure.subplots(len(neurons), 2, sharex=True, sharey="row", squeeze=False)
     for column, means in enumerate(rates.psth_means(trials, estimate, neurons, grouping)):
@@ -122,8 +126,8 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> Figure:
                 _draw_course(axes, course, trials.time.values)
             style.dress_axes(axes)
     for row, neuron in zip(panels, neurons, strict=True):
-        style.dress_axes(row[0], y=f"neuron {excerpt.neuron_label(trials, neuron)}\nrate (Hz)")
-    for axes, title in zip(panels[0], ("smoothed counts", "inferred rates"), strict=True):
+        style.dress_axes(row[0], y=f"neuron {excerpt.neuron_label(trials, neuron)}\n{words.rate}")
+    for axes, title in zip(panels[0], (f"smoothed {counted(words)}", "inferred rates"), strict=True):
         style.dress_axes(axes, y=axes.get_ylabel(), title=title)
     _label_time(panels)
     style.legend_above(figure, panels[0, 0])

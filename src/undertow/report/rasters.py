@@ -9,16 +9,15 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from undertow.report import excerpt, style
+from undertow.report import bars, excerpt, style
 from undertow.report.courses import mark_forecast
+from undertow.report.entry_words import Words, counted, words_of
 
 _COLUMNS = 3
 
 
 def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
-    """Up to six single trials: spike counts above, inferred rates (Hz) below; neurons by the time of their
-    peak rate.
-    """
+    """Up to six single trials: spike counts above, inferred rates below; neurons by the time of their peak rate."""
     chosen = excerpt.shown_trials(trials)
     neurons = excerpt.raster_neurons(estimate, chosen)
     columns, bands = min(_COLUMNS, len(chosen)), -(-len(chosen) // _COLUMNS)
@@ -30,15 +29,15 @@ def raster_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
         subplot_titles=_titles(trials, chosen, columns, bands),
         shared_xaxes="all",
     )
-    images = raster_images(trials, estimate, chosen, neurons)
+    images, words = raster_images(trials, estimate, chosen, neurons), words_of(trials)
     for place in range(len(chosen)):
-        _draw_trial(figure, images, place, row=2 * (place // columns) + 1, column=place % columns + 1)
-    _dress(figure, trials, bands)
+        _draw_trial(figure, images, words, place, row=2 * (place // columns) + 1, column=place % columns + 1)
+    _dress(figure, trials, words, bands)
     return style.dressed(
         figure,
         height=60 + bands * 420,
-        coloraxis=_count_bar(images),
-        coloraxis2=_rate_bar(images),
+        coloraxis=bars.count_bar(images["counts"], words, 0.98),
+        coloraxis2=bars.rate_bar(images["rates"], words, 0.46),
         top=36,
         right=90,
     )
@@ -65,14 +64,6 @@ def raster_images(
     }
 
 
-def upper_limit(values: np.ndarray, quantile: float) -> float:
-    """A quantile of the finite values, positive, where a colour scale may end without being ruled by a few
-    outliers.
-    """
-    finite = values[np.isfinite(values)]
-    return max(float(np.quantile(finite, quantile)), 1e-6) if finite.size else 1.0
-
-
 def _titles(trials: xr.Dataset, chosen: np.ndarray, columns: int, bands: int) -> list[str]:
     titles = []
     for band in range(bands):
@@ -82,11 +73,11 @@ def _titles(trials: xr.Dataset, chosen: np.ndarray, columns: int, bands: int) ->
 
 
 def _draw_trial(
-    figure: go.Figure, images: dict[str, np.ndarray], place: int, *, row: int, column: int
+    figure: go.Figure, images: dict[str, np.ndarray], words: Words, place: int, *, row: int, column: int
 ) -> None:
     hover = "neuron %{y}, %{x:.3f} s: %{z:.3g} "
     for offset, (name, unit, axis) in enumerate(
-        (("counts", "spikes a bin", "coloraxis"), ("rates", "Hz", "coloraxis2"))
+        (("counts", words.in_bin, "coloraxis"), ("rates", words.unit, "coloraxis2"))
     ):
         figure.add_heatmap(
             z=images[name][place],
@@ -100,35 +91,13 @@ def _draw_trial(
         )
 
 
-def _dress(figure: go.Figure, trials: xr.Dataset, bands: int) -> None:
+def _dress(figure: go.Figure, trials: xr.Dataset, words: Words, bands: int) -> None:
     figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, type="category")
     figure.update_xaxes(showgrid=False)
     figure.update_xaxes(title_text="time (s)", row=2 * bands)
     for row in range(1, 2 * bands + 1):
-        figure.update_yaxes(title_text="recorded counts" if row % 2 else "inferred rates", row=row, col=1)
+        figure.update_yaxes(
+            title_text=f"recorded {counted(words)}" if row % 2 else "inferred rates", row=row, col=1
+        )
     figure.update_layout(plot_bgcolor=style.MISSING)
     mark_forecast(figure, trials)
-
-
-def _count_bar(images: dict[str, np.ndarray]) -> dict:
-    top = max(1.0, upper_limit(images["counts"], 0.995))
-    bar = {
-        "title": {"text": "spikes<br>a bin"},
-        "len": 0.42,
-        "y": 0.98,
-        "yanchor": "top",
-        "thickness": 12,
-        "outlinewidth": 0.5,
-        "nticks": 6,
-    }
-    return {"colorscale": style.COUNT_SCALE, "cmin": 0, "cmax": top, "colorbar": bar}
-
-
-def _rate_bar(images: dict[str, np.ndarray]) -> dict:
-    bar = {"title": {"text": "rate<br>(Hz)"}, "len": 0.42, "y": 0.46, "yanchor": "top", "thickness": 12}
-    return {
-        "colorscale": style.RATE_SCALE,
-        "cmin": 0,
-        "cmax": upper_limit(images["rates"], 0.995),
-        "colorbar": bar,
-    }

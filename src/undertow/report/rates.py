@@ -11,15 +11,15 @@ from plotly.subplots import make_subplots
 
 from undertow.report import averages, excerpt, style
 from undertow.report.courses import Course, draw_course, mark_forecast, name_once, time_limits, time_of
+from undertow.report.entry_words import ACTIVITY, Words, counted, words_of
 
 _TRIALS = 3
 
 
 def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset | None = None) -> go.Figure:
-    """Inferred rates (Hz) of four neurons in three trials, with their spikes, the yardstick, and the true
-    rates where known.
-    """
+    """Inferred rates of four neurons in three trials, with what was recorded, the yardstick, and the true rates where known."""
     chosen, neurons = excerpt.shown_trials(trials, _TRIALS), excerpt.telling_neurons(trials, estimate)
+    words = words_of(trials)
     figure = make_subplots(
         rows=len(neurons),
         cols=len(chosen),
@@ -31,14 +31,16 @@ def rates_figure(trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset
     )
     for row, neuron in enumerate(neurons, start=1):
         panels = [rate_courses(trials, estimate, yardstick, trial, neuron) for trial in chosen]
-        top = _top(panels)
+        low, high = _ends(panels)
         for column, (trial, courses) in enumerate(zip(chosen, panels, strict=True), start=1):
             for course in courses:
                 draw_course(figure, course, time_of(trials), row=row, column=column)
-            _draw_spikes(figure, trials, trial, neuron, depth=-0.1 * top, row=row, column=column)
-        figure.update_yaxes(range=[-0.2 * top, 1.06 * top], row=row)
+            if words is not ACTIVITY:
+                depth = low - 0.1 * (high - low)
+                _draw_spikes(figure, trials, words, (trial, neuron), depth, row=row, column=column)
+        figure.update_yaxes(range=[low - 0.2 * (high - low), high + 0.06 * (high - low)], row=row)
         figure.update_yaxes(
-            title_text=f"neuron {excerpt.neuron_label(trials, neuron)}<br>rate (Hz)", row=row, col=1
+            title_text=f"neuron {excerpt.neuron_label(trials, neuron)}<br>{words.rate}", row=row, col=1
         )
     figure.update_xaxes(range=time_limits(trials))
     figure.update_xaxes(title_text="time (s)", row=len(neurons))
@@ -52,12 +54,13 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
     rates on the right.
     """
     neurons, grouping = excerpt.telling_neurons(trials, estimate), excerpt.conditions(trials)
+    words = words_of(trials)
     figure = make_subplots(
         rows=len(neurons),
         cols=2,
         shared_xaxes="all",
         shared_yaxes=True,
-        column_titles=["smoothed counts", "inferred rates"],
+        column_titles=[f"smoothed {counted(words)}", "inferred rates"],
         vertical_spacing=0.12 / len(neurons),
         horizontal_spacing=0.04,
     )
@@ -68,7 +71,7 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
                 course = Course(name, means[group, :, row - 1], style.CONDITION_COLOURS[group])
                 draw_course(figure, course, time_of(trials), row=row, column=column)
             figure.update_yaxes(
-                title_text=f"neuron {excerpt.neuron_label(trials, neuron)}<br>rate (Hz)", row=row, col=1
+                title_text=f"neuron {excerpt.neuron_label(trials, neuron)}<br>{words.rate}", row=row, col=1
             )
     for row in range(1, len(neurons) + 1):
         panel = np.concatenate([means[:, :, row - 1] for means in both])
@@ -85,8 +88,8 @@ def psth_figure(trials: xr.Dataset, estimate: xr.Dataset) -> go.Figure:
 def rate_courses(
     trials: xr.Dataset, estimate: xr.Dataset, yardstick: xr.Dataset | None, trial: int, neuron: int
 ) -> list[Course]:
-    """The curves of one neuron in one trial: truth (where known), yardstick (where given), model; NaN after
-    the trial's end.
+    """The curves of one neuron in one trial: what was recorded (of real-valued activity), truth (where known), yardstick (where
+    given), model; NaN after the trial's end.
     """
     within = excerpt.inside(trials.isel(trial=[trial]))[0]
 
@@ -94,6 +97,8 @@ def rate_courses(
         return np.where(within, values.values[trial, :, neuron], np.nan)
 
     courses = []
+    if words_of(trials) is ACTIVITY:
+        courses.append(Course("recorded", along(trials.counts) / trials.attrs["bin_width"], style.COUNTS))
     if "true_rates" in trials:
         courses.append(Course("true rate", along(trials.true_rates), style.TRUTH))
     if yardstick is not None:
@@ -116,8 +121,16 @@ def psth_means(
 
 
 def _draw_spikes(
-    figure: go.Figure, trials: xr.Dataset, trial: int, neuron: int, *, depth: float, row: int, column: int
+    figure: go.Figure,
+    trials: xr.Dataset,
+    words: Words,
+    place: tuple[int, int],
+    depth: float,
+    *,
+    row: int,
+    column: int,
 ) -> None:
+    trial, neuron = place
     counts = trials.counts.values[trial, :, neuron]
     fired = excerpt.evenly(np.flatnonzero(np.nan_to_num(counts) > 0), 2 * excerpt.MAX_BINS)
     size = 5 + 3 * np.minimum(counts[fired], 4)
@@ -132,13 +145,14 @@ def _draw_spikes(
             "color": style.COUNTS,
         },
         customdata=counts[fired].astype(np.float32),
-        name="spikes (taller: more in the bin)",
-        hovertemplate="%{customdata:.3g} spikes at %{x:.3f} s<extra></extra>",
+        name=f"{words.many} (taller: more in the bin)",
+        hovertemplate="%{customdata:.3g} " + words.many + " at %{x:.3f} s<extra></extra>",
         row=row,
         col=column,
     )
 
 
-def _top(panels: list[list[Course]]) -> float:
+def _ends(panels: list[list[Course]]) -> tuple[float, float]:
+    """The lowest value of all curves, 0 where none is below, and the highest."""
     values = np.concatenate([course.values for courses in panels for course in courses])
-    return float(np.nanmax(values, initial=1e-3))
+    return float(np.nanmin(values, initial=0.0)), float(np.nanmax(values, initial=1e-3))

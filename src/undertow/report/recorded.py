@@ -8,6 +8,7 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from undertow.report import excerpt, style
+from undertow.report.entry_words import ACTIVITY, Words, words_of
 from undertow.vocabulary import SPLITS
 
 _MAX_BARS = 40
@@ -19,9 +20,14 @@ def recorded_figure(trials: xr.Dataset) -> go.Figure:
     are conditions.
     """
     figure = make_subplots(cols=2, subplot_titles=["Neurons by mean rate", "Trials"], horizontal_spacing=0.12)
-    _draw_neurons(figure, trials)
+    words = words_of(trials)
+    _draw_neurons(figure, trials, words)
     _draw_trials(figure, trials)
-    figure.update_xaxes(title_text="mean rate (spikes per second)", rangemode="tozero", col=1)
+    figure.update_xaxes(
+        title_text=f"mean rate ({words.many} per second)",
+        rangemode="tozero" if words is not ACTIVITY else "normal",
+        col=1,
+    )
     figure.update_yaxes(title_text="neurons", col=1)
     figure.update_yaxes(title_text="trials", col=2)
     return style.dressed(figure, height=330, barmode="stack", bargap=0.12, top=62)
@@ -36,7 +42,7 @@ def mean_rates(trials: xr.Dataset) -> np.ndarray:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan) / trials.attrs["bin_width"]
 
 
-def _draw_neurons(figure: go.Figure, trials: xr.Dataset) -> None:
+def _draw_neurons(figure: go.Figure, trials: xr.Dataset, words: Words) -> None:
     rates, held_out = mean_rates(trials), trials.held_out.values
     edges = np.histogram_bin_edges(rates[np.isfinite(rates)], bins=min(30, max(5, len(rates) // 3)))
     for flag, name, colour in (
@@ -53,7 +59,7 @@ def _draw_neurons(figure: go.Figure, trials: xr.Dataset) -> None:
             marker_color=colour,
             name=name,
             showlegend=bool(held_out.any()),
-            hovertemplate="about %{x:.1f} Hz: %{y} neurons<extra></extra>",
+            hovertemplate="about %{x:.3g} " + words.unit + ": %{y} neurons<extra></extra>",
             row=1,
             col=1,
         )

@@ -17,6 +17,7 @@ from undertow.report import (
     population_section,
     summary,
 )
+from undertow.report.entry_words import ACTIVITY, SPIKES, words_of
 from undertow.report.latent_space import space_of
 from undertow.report.material import Material, Picture, Section
 
@@ -42,10 +43,12 @@ def _recorded(material: Material) -> Section:
         if excerpt.conditions(material.trials).known
         else "trials by split; without labels for conditions, averages below are over all trials."
     )
-    caption = (
-        "Left: how often the neurons fire on average; neurons below about half a spike per second say little "
-        f"about single trials. Right: {right}"
+    left = (
+        "how often the neurons fire on average; neurons below about half a spike per second say little about single trials."
+        if words_of(material.trials) is SPIKES
+        else "how active the neurons are on average."
     )
+    caption = f"Left: {left} Right: {right}"
     picture = Picture(
         "recorded",
         figures.recorded_figure(material.trials),
@@ -86,11 +89,11 @@ def _learning(material: Material) -> Section | None:
 
 
 def _rasters(material: Material) -> Section:
-    split = _split_words(material)
+    split, many = _split_words(material), words_of(material.trials).many
     caption = (
-        f"Single {split}. Above: recorded spikes, one row a neuron. Below: the rates inferred for the "
+        f"Single {split}. Above: recorded {many}, one row a neuron. Below: the rates inferred for the "
         "same trial, neurons in the same "
-        "order (by the time of their peak rate). Look for structure in the spikes that returns, cleaned "
+        f"order (by the time of their peak rate). Look for structure in the {many} that returns, cleaned "
         "of noise, in the rates, and "
         "for differences between trials. Grey: not recorded." + _forecast_words(material)
     )
@@ -99,10 +102,13 @@ def _rasters(material: Material) -> Section:
         "rasters",
         figure,
         caption,
-        "Images of spike counts and of inferred rates, neuron by time, for several trials.",
+        f"Images of {many} and of inferred rates, neuron by time, for several trials.",
     )
     return Section(
-        "rasters", "Single trials, all neurons", "Spikes as recorded and rates as inferred.", (picture,)
+        "rasters",
+        "Single trials, all neurons",
+        f"{many.capitalize()} as recorded and rates as inferred.",
+        (picture,),
     )
 
 
@@ -114,27 +120,36 @@ def _rates(material: Material) -> Section:
     )
     band = " The band is ± 2 posterior standard deviations." if "rates_sd" in material.estimate else ""
     truth = " Black: the true rate of the simulation." if "true_rates" in material.trials else ""
+    words = words_of(material.trials)
+    recorded = "grey: what was recorded." if words is ACTIVITY else f"the ticks below are the {words.many}."
+    good = (
+        "Good rates follow what was recorded, and not its every jump."
+        if words is ACTIVITY
+        else f"Good rates rise where {words.many} crowd, and do not jump at every single one."
+    )
     caption = (
         f"The neurons whose rates vary most, in three {_split_words(material)}. Blue: the inferred rate; "
-        "the ticks below are the spikes."
-        f"{band}{yardstick}{truth} Good rates rise where spikes crowd, and do not jump at every single spike."
-        + _forecast_words(material)
+        f"{recorded}{band}{yardstick}{truth} {good}" + _forecast_words(material)
     )
     figure = figures.rates_figure(material.trials, material.estimate, material.yardstick)
-    picture = Picture("rates", figure, caption, "Curves of inferred rates with spikes, neurons by trials.")
+    picture = Picture(
+        "rates", figure, caption, f"Curves of inferred rates with {words.many}, neurons by trials."
+    )
     return Section(
         "rates",
         "Single trials, single neurons",
-        "Inferred rates against the spikes they come from.",
+        f"Inferred rates against the {words.many} they come from.",
         (picture,),
     )
 
 
 def _averages(material: Material) -> Section:
     grouping = excerpt.conditions(material.trials)
+    words = words_of(material.trials)
+    entries = "spike counts" if words is SPIKES else words.many
     of_what = "each condition" if grouping.known else "all trials, as no conditions were given"
     caption = (
-        f"Averages over {of_what}. Left: spike counts smoothed by 40 ms and averaged, without any model. "
+        f"Averages over {of_what}. Left: {entries} smoothed by 40 ms and averaged, without any model. "
         "Right: the model's rates "
         "of the same trials. Both sides should show the same shapes and order; the model's are "
         "smoother. A model that misses a peak "

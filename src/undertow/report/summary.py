@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from undertow.report import score_words
+from undertow.report.entry_words import ACTIVITY, words_of
 from undertow.report.recorded import mean_rates
 
 # a model's key: how it is written in a sentence
@@ -37,11 +38,11 @@ def paragraph(trials: xr.Dataset, scores: dict) -> str:
     """What was fitted to what, and how well, in two or three sentences."""
     numbers = _split_numbers(trials)
     counted = " and ".join(f"{number:,} {words}" for words, number in numbers.items())
-    seconds = trials.sizes["time"] * trials.attrs["bin_width"]
+    seconds, words = trials.sizes["time"] * trials.attrs["bin_width"], words_of(trials)
     opening = (
         f"{counted} of {trials.sizes['neuron']:,} neurons, {seconds:.3g} s long in bins of "
         f"{_milliseconds(trials)}, "
-        f"{np.nanmean(mean_rates(trials)):.1f} spikes per second and neuron on average."
+        f"{np.nanmean(mean_rates(trials)):.1f} {words.average} on average."
     )
     return " ".join(filter(None, (opening, _headline(scores))))
 
@@ -52,8 +53,8 @@ def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
     """
     sizes, silent = trials.sizes, int((mean_rates(trials) == 0).sum())
     start, stop = trials.time.values[[0, -1]] + np.array([-0.5, 0.5]) * trials.attrs["bin_width"]
-    observed = np.isfinite(trials.counts.values)
-    missing, spikes = 1 - float(observed.mean()), trials.counts.values.sum(where=observed, dtype=float)
+    observed, words = np.isfinite(trials.counts.values), words_of(trials)
+    missing, total = 1 - float(observed.mean()), trials.counts.values.sum(where=observed, dtype=float)
     pairs = [
         ("Trials", f"{sizes['trial']:,}"),
         (
@@ -72,7 +73,7 @@ def facts(trials: xr.Dataset) -> list[tuple[str, str]]:
             ),
         ),
         ("Bins to be forecast", f"{int(trials.forward.values.sum()):,}"),
-        ("Spikes", f"{spikes:,.0f}"),
+        *([] if words is ACTIVITY else [(words.many.capitalize(), f"{total:,.0f}")]),
         ("Not observed", f"{missing:.1%} of all entries" if missing else "nothing is missing"),
     ]
     return pairs + _channels(trials)

@@ -7,16 +7,17 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from undertow.report import excerpt, style
+from undertow.report.bars import count_bar, rate_bar
 from undertow.report.codes import Paths, Walk
 from undertow.report.codes_words import plain, step_colours, step_names
 from undertow.report.courses import Course, draw_course, name_once
-from undertow.report.rasters import upper_limit
+from undertow.report.entry_words import SPIKES, Words
 
 SIDES = ("recorded trials near each step", "generated along the walk")
 PATHS = ("recorded", "decoded from recorded activity", "decoded from generated activity")
 
 
-def walk_activity_figure(walk: Walk) -> go.Figure:
+def walk_activity_figure(walk: Walk, words: Words = SPIKES) -> go.Figure:
     """One trial step by step: the spikes drawn (above) and their rates (below), neurons by the step at which they fire most."""
     steps = len(walk.asked)
     figure = make_subplots(
@@ -26,7 +27,9 @@ def walk_activity_figure(walk: Walk) -> go.Figure:
     pool = excerpt.pooling(len(walk.time))
     time = excerpt.pooled(walk.time, pool).astype(np.float32)
     for place in range(steps):
-        for row, (values, unit) in enumerate(((walk.counts, "spikes a bin"), (walk.rates, "Hz")), start=1):
+        for row, (values, unit) in enumerate(
+            ((walk.counts, words.in_bin), (walk.rates, words.unit)), start=1
+        ):
             figure.add_heatmap(
                 z=excerpt.pooled(values[place], pool).T.astype(np.float32),
                 x=time,
@@ -39,18 +42,18 @@ def walk_activity_figure(walk: Walk) -> go.Figure:
     figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, type="category")
     figure.update_xaxes(showgrid=False, nticks=4)
     figure.update_xaxes(title_text="time (s)", row=2)
-    figure.update_yaxes(title_text="spikes", row=1, col=1)
+    figure.update_yaxes(title_text=words.many, row=1, col=1)
     figure.update_yaxes(title_text="rates", row=2, col=1)
     figure.update_layout(
-        coloraxis=count_bar(walk.counts, 0.98),
-        coloraxis2=rate_bar(walk.rates, 0.46),
+        coloraxis=count_bar(walk.counts, words, 0.98),
+        coloraxis2=rate_bar(walk.rates, words, 0.46),
         plot_bgcolor=style.MISSING,
     )
     return style.dressed(figure, height=470, top=40, right=90)
 
 
-def walk_averages_figure(walk: Walk) -> go.Figure:
-    """The neurons that change most: averages of recorded trials near each step (left) and of the walk (right), in Hz."""
+def walk_averages_figure(walk: Walk, words: Words = SPIKES) -> go.Figure:
+    """The neurons that change most: averages of recorded trials near each step (left) and of the walk (right)."""
     figure = make_subplots(
         rows=len(walk.changed), cols=2, subplot_titles=SIDES, shared_xaxes="all", horizontal_spacing=0.05,
         vertical_spacing=0.2 / max(len(walk.changed), 2),
@@ -63,9 +66,10 @@ def walk_averages_figure(walk: Walk) -> go.Figure:
             ):
                 draw_course(figure, Course(name, course, colour), time, row=row + 1, column=column)
     for row, name in enumerate(walk.changed, start=1):
-        highest = float(np.nanmax([walk.recorded[..., row - 1], walk.generated[..., row - 1]], initial=1e-6))
-        figure.update_yaxes(range=[0, 1.05 * highest], row=row)
-        figure.update_yaxes(title_text=f"neuron {name}<br>rate (Hz)", row=row, col=1)
+        both = [walk.recorded[..., row - 1], walk.generated[..., row - 1]]
+        lowest, highest = float(np.nanmin(both, initial=0.0)), float(np.nanmax(both, initial=1e-6))
+        figure.update_yaxes(range=[1.05 * lowest, 1.05 * highest], row=row)
+        figure.update_yaxes(title_text=f"neuron {name}<br>{words.rate}", row=row, col=1)
     figure.update_xaxes(title_text="time (s)", row=len(walk.changed))
     name_once(figure)
     return style.dressed(
@@ -144,23 +148,3 @@ def _courses(walk: Walk, paths: Paths) -> go.Figure:
         figure.update_yaxes(matches=figure.get_subplot(row, 1).yaxis.plotly_name.replace("axis", ""), row=row)
     figure.update_xaxes(title_text="time (s)", row=rows)
     return style.dressed(figure, height=110 + 170 * rows, top=76, legend_title_text=plain(walk.behaviour))
-
-
-def count_bar(counts: np.ndarray, top: float) -> dict:
-    """The colour axis of spikes a bin, its bar hanging from `top`."""
-    bar = {
-        "title": {"text": "spikes<br>a bin"}, "len": 0.46, "y": top, "yanchor": "top", "thickness": 12, "outlinewidth": 0.5,
-        "nticks": 6,
-    }  # fmt: skip
-    return {
-        "colorscale": style.COUNT_SCALE,
-        "cmin": 0,
-        "cmax": max(1.0, upper_limit(counts, 0.995)),
-        "colorbar": bar,
-    }
-
-
-def rate_bar(rates: np.ndarray, top: float) -> dict:
-    """The colour axis of rates in Hz, its bar hanging from `top`."""
-    bar = {"title": {"text": "rate<br>(Hz)"}, "len": 0.46, "y": top, "yanchor": "top", "thickness": 12}
-    return {"colorscale": style.RATE_SCALE, "cmin": 0, "cmax": upper_limit(rates, 0.995), "colorbar": bar}
