@@ -7,14 +7,16 @@ Models: gnocchi, and lfads without inferred inputs, whose trials come from draws
 a memory of spikes ("history"). GNOCCHI's activity holds the noise of the spikes that were smoothed, and spikes drawn from it
 are noisy twice; at temperature 0 it is the mean activity of the code and no more. Both are shown (`--temperatures`).
 
-As many trials are drawn as were recorded, and held against all of those; the floor is the same distance between disjoint halves
-of the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL; what is finished is not fitted
-again.
+As many trials are drawn as were recorded, and held against all of those, five times over (`--draws`); the floor is the same
+distance between disjoint halves of the recording, the ratio the one divided by the other. Runs are folders in FOLDER, DATA-MODEL;
+what is finished is not fitted again.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 import undertow as ut
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL:KEY=VALUE")
     parser.add_argument("--bin-width", type=float)
+    parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.0])
     arguments = parser.parse_args()
     cache.switch_on()
@@ -52,27 +55,38 @@ def main() -> None:
                 fitted = ut.fit(recipe, trials, out=out, quiet=True)
                 for choices in _choices(model, arguments.temperatures):
                     for spikes in ("poisson", "history"):
-                        made = fitted.sample(trials.sizes["trial"], spikes=spikes, trials=trials, **choices)
                         words = [
                             Path(data).stem,
                             model,
                             *(f"{name} {value}" for name, value in choices.items()),
                         ]
-                        _show(", ".join([*words, spikes, f"{fitted.outcome['seconds']:.0f} s"]), made, trials)
+                        draws = [
+                            fitted.sample(
+                                trials.sizes["trial"], seed=seed, spikes=spikes, trials=trials, **choices
+                            )
+                            for seed in range(arguments.draws)
+                        ]
+                        _show(
+                            ", ".join([*words, spikes, f"{fitted.outcome['seconds']:.0f} s"]), draws, trials
+                        )
 
 
 def _choices(model: str, temperatures: list[float]) -> list[dict[str, float]]:
     return [{"temperature": each} for each in temperatures] if model == "gnocchi" else [{}]
 
 
-def _show(title: str, made, trials) -> None:
-    found = generation.compare(
-        made.counts.values, trials.counts.values, bin_width=float(trials.attrs["bin_width"])
-    )
+def _show(title: str, draws: list[xr.Dataset], trials: xr.Dataset) -> None:
+    """Each statistic's mean over draws of trials, its floor, and the mean and standard deviation of the ratios."""
+    width = float(trials.attrs["bin_width"])
+    found = [generation.compare(made.counts.values, trials.counts.values, bin_width=width) for made in draws]
     print(title)
-    for name, row in found.items():
+    for name in found[0]:
+        value = np.mean([each[name].value for each in found])
+        ratios = [each[name].ratio for each in found]
         print(
-            f"  {name:<28} {row.value:>10.4g}  floor {row.floor:>10.4g}  ratio {row.ratio:>7.2f}", flush=True
+            f"  {name:<28} {value:>10.4g}  floor {found[0][name].floor:>10.4g}  ratio {np.mean(ratios):>7.2f}"
+            f"  ({np.std(ratios):.2f} over {len(draws)} draws)",
+            flush=True,
         )
 
 

@@ -13,6 +13,7 @@ from undertow.training.optimiser import (
     direct,
     follow_plateau,
     gradient_norm,
+    layout_of,
     learning_rate,
     start_plateau,
     transformation,
@@ -83,19 +84,35 @@ def parameters_and_gradients():
     return draw(1.0), [draw(3.0) for _ in range(6)]
 
 
+def follow_optax(expected, optax_transformation, gradients):
+    """The parameters after these gradients by Optax, leaf by leaf."""
+    state = optax_transformation.init(expected)
+    for gradient in gradients:
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optax_transformation.update(gradient, state, expected)
+        expected = optax.apply_updates(expected, updates)
+    return expected
+
+
+def follow_ours(parameters, optimiser, gradients, *, decay):
+    """The same by our update of one vector."""
+    layout = layout_of(parameters)
+    ours = layout.packed(parameters)
+    state = transformation(optimiser).init(ours)
+    for gradient in gradients:
+        scaled = with_decay(optimiser, layout.packed(gradient), ours, jnp.float32(decay))
+        direction, state = direct(optimiser, scaled, state)
+        ours = apply(optimiser, ours, direction, jnp.float32(0.02), jnp.float32(decay), layout.kernels)
+    return layout.unpacked(ours)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.05])
 def test_updates_equal_adamw(decay):
     parameters, gradients = parameters_and_gradients()
     optimiser = Optimiser(max_gradient_norm=1e9, beta1=0.8, beta2=0.95, epsilon=1e-4)
     adamw = optax.adamw(0.02, b1=0.8, b2=0.95, eps=1e-4, weight_decay=decay)
-    expected, ours = parameters, parameters
-    expected_state, state = adamw.init(expected), transformation(optimiser).init(ours)
-    for gradient in gradients:
-        with jax.numpy_dtype_promotion("standard"):
-            updates, expected_state = adamw.update(gradient, expected_state, expected)
-        expected = optax.apply_updates(expected, updates)
-        directions, state = direct(optimiser, gradient, state)
-        ours = apply(optimiser, ours, directions, jnp.float32(0.02), jnp.float32(decay))
+    expected = follow_optax(parameters, adamw, gradients)
+    ours = follow_ours(parameters, optimiser, gradients, decay=decay)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, expected)
 
 
@@ -103,26 +120,40 @@ def test_coupled_decay_is_part_of_the_gradient_of_every_parameter():
     """As in PyTorch's Adam, on the gradient of the loss before it is scaled."""
     parameters, gradients = parameters_and_gradients()
     parameters = {"up": parameters, "bias": jnp.ones(3)}
+    gradients = [{"up": gradient, "bias": jnp.full(3, 0.1)} for gradient in gradients]
     optimiser = Optimiser(max_gradient_norm=1e9, epsilon=1e-4, decay="coupled")
     adam = optax.chain(optax.add_decayed_weights(0.5), optax.adam(0.02, eps=1e-4 / LOSS_SCALE))
-    expected, ours = parameters, parameters
-    expected_state, state = adam.init(expected), transformation(optimiser).init(ours)
-    for gradient in gradients:
-        plain = {"up": gradient, "bias": jnp.full(3, 0.1)}
-        with jax.numpy_dtype_promotion("standard"):
-            updates, expected_state = adam.update(plain, expected_state, expected)
-        expected = optax.apply_updates(expected, updates)
-        scaled = jax.tree.map(lambda leaf: LOSS_SCALE * leaf, plain)
-        scaled = with_decay(optimiser, scaled, ours, jnp.float32(0.5))
-        directions, state = direct(optimiser, scaled, state)
-        ours = apply(optimiser, ours, directions, jnp.float32(0.02), jnp.float32(0.5))
+    expected = follow_optax(parameters, adam, gradients)
+    scaled = [jax.tree.map(lambda leaf: LOSS_SCALE * leaf, gradient) for gradient in gradients]
+    ours = follow_ours(parameters, optimiser, scaled, decay=0.5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, expected)
+
+
+def test_a_vector_holds_every_leaf_once_kernels_first():
+    rng = np.random.default_rng(3)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    tree = {
+        "bias": draw(2),
+        "up": {"kernel": draw(3, 2), "gain": draw()},
+        "gates_kernel": draw(1, 4),
+        "no": None,
+    }
+    layout = layout_of(tree)
+    vector = layout.packed(tree)
+    assert vector.shape == (13,) and layout.kernels == 10
+    kernels = np.concatenate([tree["gates_kernel"].ravel(), tree["up"]["kernel"].ravel()])
+    np.testing.assert_array_equal(np.sort(vector[:10]), np.sort(kernels))
+    again = layout.unpacked(vector)
+    assert jax.tree.structure(again) == jax.tree.structure(tree)
+    jax.tree.map(np.testing.assert_array_equal, again, tree)
 
 
 def test_decay_acts_on_kernels_alone():
     parameters = {"up": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2, 1))}, "start": jnp.ones(3)}
-    directions = jax.tree.map(jnp.zeros_like, parameters)
-    after = apply(Optimiser(), parameters, directions, jnp.float32(0.5), jnp.float32(0.1))
+    layout = layout_of(parameters)
+    vector = layout.packed(parameters)
+    half, tenth = jnp.float32(0.5), jnp.float32(0.1)
+    after = layout.unpacked(apply(Optimiser(), vector, jnp.zeros_like(vector), half, tenth, layout.kernels))
     np.testing.assert_allclose(after["up"]["kernel"], 0.95)
     assert (after["up"]["bias"] == 1).all()
     assert (after["start"] == 1).all()
@@ -130,12 +161,10 @@ def test_decay_acts_on_kernels_alone():
 
 def test_gradients_are_clipped_to_their_global_norm():
     parameters, (gradient, *_) = parameters_and_gradients()
+    gradient = layout_of(parameters).packed(gradient)
     norm = float(gradient_norm(gradient))
-    np.testing.assert_allclose(
-        norm, np.sqrt(sum((np.asarray(leaf) ** 2).sum() for leaf in gradient.values())), rtol=1e-5
-    )
+    np.testing.assert_allclose(norm, np.sqrt((np.asarray(gradient, np.float64) ** 2).sum()), rtol=1e-6)
     # A large epsilon makes Adam's first direction proportional to the clipped gradient.
     optimiser = Optimiser(max_gradient_norm=norm / 4, epsilon=1e6)
-    direction, _ = direct(optimiser, gradient, transformation(optimiser).init(parameters))
-    for name, leaf in gradient.items():
-        np.testing.assert_allclose(direction[name], leaf / 4 / 1e6, rtol=1e-3)
+    direction, _ = direct(optimiser, gradient, transformation(optimiser).init(gradient))
+    np.testing.assert_allclose(direction, gradient / 4 / 1e6, rtol=1e-3)

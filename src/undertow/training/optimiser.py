@@ -1,5 +1,6 @@
 """AdamW with a clipped gradient, and the schedules of its learning rate. The only door to Optax."""
 
+import math
 from typing import ClassVar, Literal, NamedTuple
 
 import jax
@@ -84,6 +85,40 @@ def learning_rate(
     return rate * jnp.minimum(1.0, (update.astype(jnp.float32) + 1) / max(optimiser.warm_up, 1))
 
 
+class Layout(NamedTuple):
+    """Where each moving leaf of a model lies in one long vector: its shape and whether the decay acts on it, kernels first.
+
+    The optimiser works on that vector: a hundred leaves would be a hundred small programs to compile and to call.
+    """
+
+    tree: jax.tree_util.PyTreeDef
+    shapes: tuple[tuple[int, ...], ...]
+    order: tuple[int, ...]
+    kernels: int
+
+    def packed(self, leaves) -> Float[Array, " parameter"]:
+        """The leaves of a tree, one behind the other."""
+        each = jax.tree.leaves(leaves)
+        return jnp.concatenate([jnp.ravel(each[place]) for place in self.order])
+
+    def unpacked(self, vector: Float[Array, " parameter"]):
+        """The tree of such a vector."""
+        each, begin = [None] * len(self.shapes), 0
+        for place in self.order:
+            end = begin + math.prod(self.shapes[place])
+            each[place], begin = vector[begin:end].reshape(self.shapes[place]), end
+        return jax.tree.unflatten(self.tree, each)
+
+
+def layout_of(parameters) -> Layout:
+    """The layout of a tree of parameters; kernels are leaves whose name ends so."""
+    leaves, tree = jax.tree_util.tree_flatten_with_path(parameters)
+    is_kernel = [jax.tree_util.keystr(path, simple=True).endswith("kernel") for path, _ in leaves]
+    order = sorted(range(len(leaves)), key=lambda place: not is_kernel[place])
+    kernels = sum(leaf.size for (_, leaf), decays in zip(leaves, is_kernel, strict=True) if decays)
+    return Layout(tree, tuple(leaf.shape for _, leaf in leaves), tuple(order), kernels)
+
+
 def transformation(optimiser: Optimiser) -> optax.GradientTransformation:
     """Clipping and Adam's direction; the learning rate and the decay are applied in `apply`."""
     return optax.chain(
@@ -92,36 +127,33 @@ def transformation(optimiser: Optimiser) -> optax.GradientTransformation:
     )
 
 
-def with_decay(optimiser: Optimiser, gradients, parameters, weight_decay: Array):
-    """The gradients of the scaled loss, where the decay is coupled with those of weight_decay / 2 times all squares."""
-    if optimiser.decay == "decoupled":
-        return gradients
-    return jax.tree.map(lambda of, value: of + LOSS_SCALE * weight_decay * value, gradients, parameters)
+def with_decay(optimiser: Optimiser, gradient: Array, parameters: Array, weight_decay: Array) -> Array:
+    """The gradient of the scaled loss, where the decay is coupled with that of weight_decay / 2 times all squares."""
+    return gradient if optimiser.decay == "decoupled" else gradient + LOSS_SCALE * weight_decay * parameters
 
 
-def direct(optimiser: Optimiser, gradients, state):
-    """Adam's direction for clipped gradients, and Adam's next state."""
+def direct(optimiser: Optimiser, gradient: Array, state) -> tuple[Array, tuple]:
+    """Adam's direction for the clipped gradient, and Adam's next state."""
     with jax.numpy_dtype_promotion("standard"):  # Optax counts steps in int32 and raises floats to them
-        return transformation(optimiser).update(gradients, state)
+        return transformation(optimiser).update(gradient, state)
 
 
-def apply(optimiser: Optimiser, parameters, directions, rate: Array, weight_decay: Array):
-    """parameters - rate (direction + decay * parameter) for kernels, whose name ends so, if decoupled; no decay elsewhere."""
-    decays = optimiser.decay == "decoupled"
+def apply(
+    optimiser: Optimiser, parameters: Array, direction: Array, rate: Array, weight_decay: Array, kernels: int
+) -> Array:
+    """parameters - rate (direction + decay * parameters), where the decay acts on the first `kernels`, if it is decoupled."""
+    if optimiser.decay == "decoupled":
+        is_kernel = jnp.arange(parameters.size) < kernels
+        direction = direction + jnp.where(is_kernel, weight_decay, 0.0) * parameters
+    return parameters - rate * direction
 
-    def move(path, value, direction):
-        is_kernel = decays and jax.tree_util.keystr(path, simple=True).endswith("kernel")
-        return value - rate * (direction + weight_decay * value if is_kernel else direction)
 
-    return jax.tree_util.tree_map_with_path(move, parameters, directions)
-
-
-def averaged(optimiser: Optimiser, average, parameters, update: Array):
+def averaged(optimiser: Optimiser, average: Array, parameters: Array, update: Array) -> Array:
     """The running average after one more update: a plain mean at first, then with the memory of 1 / (1 - averaging) updates."""
     decay = jnp.minimum(optimiser.averaging, update.astype(jnp.float32) / (update.astype(jnp.float32) + 1))
-    return jax.tree.map(lambda before, value: decay * before + (1 - decay) * value, average, parameters)
+    return decay * average + (1 - decay) * parameters
 
 
-def gradient_norm(gradients) -> Float[Array, ""]:
+def gradient_norm(gradient: Array) -> Float[Array, ""]:
     """The global norm."""
-    return optax.tree.norm(gradients)
+    return optax.tree.norm(gradient)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from undertow.models.base import Model
 from undertow.training.hyperparameters import Hyperparameters
 from undertow.training.opening import moving
-from undertow.training.optimiser import Optimiser, Plateau, start_plateau, transformation
+from undertow.training.optimiser import Optimiser, Plateau, layout_of, start_plateau, transformation
 
 
 class Selection(NamedTuple):
@@ -62,7 +62,7 @@ def start(
     state = TrainState(
         model=model,
         best_model=model,
-        optimiser=transformation(optimiser).init(moving(model, trained)[0]),
+        optimiser=_untouched(optimiser, moving(model, trained)[0]),
         hyperparameters=numbers,
         plateau=start_plateau(),
         selection=Selection(jnp.float32(jnp.nan), jnp.float32(jnp.inf), jnp.int32(-1), jnp.float32(jnp.nan)),
@@ -74,6 +74,11 @@ def start(
         average=model if optimiser.averaging > 0 else None,
     )
     return jax.tree.map(_own_buffer, state)
+
+
+def _untouched(optimiser: Optimiser, parameters) -> tuple:
+    """The optimiser's state before the first update, of all parameters as one vector."""
+    return transformation(optimiser).init(layout_of(parameters).packed(parameters))
 
 
 def _own_buffer(leaf):

@@ -15,11 +15,13 @@ from undertow.training.objective import Objective, covered, ramps, weigh
 from undertow.training.opening import moving
 from undertow.training.optimiser import (
     LOSS_SCALE,
+    Layout,
     Optimiser,
     apply,
     averaged,
     direct,
     gradient_norm,
+    layout_of,
     learning_rate,
     with_decay,
 )
@@ -111,18 +113,20 @@ def step(
         return loss(eqx.combine(parameters, rest), plan, now, batch, state.epoch, key=key)
 
     (_, metrics), gradients = eqx.filter_value_and_grad(loss_of, has_aux=True)(parameters)
-    norm = gradient_norm(gradients)
+    layout = layout_of(parameters)
+    before, gradient = layout.packed(parameters), layout.packed(gradients)
+    norm = gradient_norm(gradient)
     is_finite = jnp.isfinite(norm) & jnp.isfinite(metrics["total"])
-    gradients = with_decay(plan.optimiser, gradients, parameters, numbers.weight_decay)
-    directions, optimiser = direct(plan.optimiser, gradients, state.optimiser)
+    gradient = with_decay(plan.optimiser, gradient, before, numbers.weight_decay)
+    direction, optimiser = direct(plan.optimiser, gradient, state.optimiser)
     rate = learning_rate(
         plan.optimiser, numbers.learning_rate, state.plateau, state.update, plan.updates * plan.epochs
     )
-    after = apply(plan.optimiser, parameters, directions, rate, numbers.weight_decay)
-    moved = _chosen(is_finite, after, parameters)
+    after = apply(plan.optimiser, before, direction, rate, numbers.weight_decay, layout.kernels)
+    moved = jnp.where(is_finite, after, before)
     state = state._replace(
-        model=eqx.combine(moved, rest),
-        average=_average(plan, state, moved),
+        model=eqx.combine(layout.unpacked(moved), rest),
+        average=_average(plan, state, moved, layout),
         optimiser=_chosen(is_finite, optimiser, state.optimiser),
         update=state.update + 1,
         skipped=state.skipped + (~is_finite).astype(jnp.int32),
@@ -135,11 +139,12 @@ def step(
     }
 
 
-def _average(plan: Plan, state: TrainState, moved) -> Model | None:
+def _average(plan: Plan, state: TrainState, moved: Array, layout: Layout) -> Model | None:
     if state.average is None:
         return None
     before, rest = moving(state.average, plan.trained)
-    return eqx.combine(averaged(plan.optimiser, before, moved, state.update), rest)
+    now = averaged(plan.optimiser, layout.packed(before), moved, state.update)
+    return eqx.combine(layout.unpacked(now), rest)
 
 
 def _chosen(takes_new, new, old):

@@ -24,6 +24,7 @@ import numpy as np
 from undertow.vocabulary import UndertowError
 
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch before 1.6, pickled
+_ZIP = b"PK\x03\x04"
 _BFLOAT16 = "bfloat16"
 _KINDS = {  # by the name of the storage's class and by that of the number itself
     ("FloatStorage", "float32"): "f4",
@@ -121,6 +122,11 @@ def _check_kind(path: Path) -> None:
         raise UndertowError(
             f"'{path}' is in torch's format from before version 1.6, which isn't read here; convert it where torch is installed: "
             f"torch.save(torch.load('{path.name}', map_location='cpu'), 'converted.ckpt')."
+        )
+    if not zipfile.is_zipfile(path) and start.startswith(_ZIP):
+        raise UndertowError(
+            f"'{path}' is cut short or damaged: it begins like a checkpoint, but the list of its parts at the end is missing "
+            f"({path.stat().st_size:,} bytes are there); copy it again."
         )
     if not zipfile.is_zipfile(path):
         raise UndertowError(
