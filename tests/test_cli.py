@@ -11,6 +11,7 @@ import pytest
 
 import undertow as ut
 from undertow.cli import COMMANDS, main
+from undertow.cli.tables import show_scores
 
 SMALL = [
     *("lfads.factors=3", "lfads.generator=12", "lfads.initial_condition=4", "lfads.encoder=6"),
@@ -110,6 +111,15 @@ def test_evaluate_prints_json_and_nothing_else(run, capsys):
     assert scores["splits"].keys() == {"train", "valid"}
     assert scores == json.loads((run / "scores.json").read_text())
     assert captured.err == ""
+
+
+def test_a_report_is_named_only_where_there_is_one(tmp_path, capsys):
+    scores = {"model": "lfads", "splits": {"valid": {"model": {"rate_r2": 0.5}}}, "selected_on": "all"}
+    show_scores(scores, tmp_path)
+    assert "report" not in capsys.readouterr().out
+    (tmp_path / "report.html").touch()
+    show_scores(scores, tmp_path)
+    assert f"report: {tmp_path / 'report.html'}" in capsys.readouterr().out
 
 
 def test_evaluate_scores_other_trials_too(run, trials_path, tmp_path, capsys):

@@ -132,7 +132,7 @@ def test_the_table_sets_the_selected_values_beside_the_populations(tmp_path):
         for member, value in enumerate(told["generations"][-1]["values"]["lfads.dropout_rate"])
         if member
     ]
-    row = text[text.index('<th scope="row">lfads.dropout_rate') :]
+    row = text[text.index('<th scope="row" class="key">lfads.dropout_rate') :]
     cells = row[: row.index("</tr>")]
     for words in ("0.123", f"{sorted(ends)[3]:.3g}", f"{min(ends):.3g} to {max(ends):.3g}", "0 to 0.6"):
         assert f"<td>{words}</td>" in cells

@@ -7,7 +7,7 @@ from undertow.cli.options import say
 
 
 def show_scores(scores: dict[str, Any], folder: Path) -> None:
-    """A table of scores, the model beside the yardstick, one block a split."""
+    """A table of scores, the model beside the yardstick, one block a split, and where the report is, if there is one."""
     for split, sides in scores["splits"].items():
         say(f"{split} trials{'':<24}{scores['model']:>12}{'smoothing':>12}")
         for name, value in sides["model"].items():
@@ -20,4 +20,6 @@ def show_scores(scores: dict[str, Any], folder: Path) -> None:
     say(f"selected on {scores['selected_on']}")
     if "test_look" in scores:
         say(f"test trials: {scores['test_look']}")
-    say(f"report: {folder / 'report.html'}")
+    report = folder / "report.html"
+    if report.exists():
+        say(f"report: {report}")

@@ -34,9 +34,10 @@ def _generated(codes: Codes) -> Iterator[Finding]:
         listed = "; ".join(
             f"{STATISTICS.get(name, (plain(name),))[0]}: {far[name]:.1f} times the floor" for name in worst
         )
+        verb = "is" if len(far) == 1 else "are"
         yield Finding(
             "Generated trials differ from recorded ones",
-            f"{len(far)} of {len(codes.generated.statistics)} statistics are more than {_FAR:g} times as far from the "
+            f"{len(far)} of {len(codes.generated.statistics)} statistics {verb} more than {_FAR:g} times as far from the "
             f"recording as its halves are from each other. The farthest: {listed}.",
             "Train longer or give the code more dimensions; until then take no conclusions from generated activity.",
         )

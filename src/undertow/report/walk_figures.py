@@ -14,7 +14,7 @@ from undertow.report.courses import Course, draw_course, name_once
 from undertow.report.entry_words import SPIKES, Words
 
 SIDES = ("recorded trials near each step", "generated along the walk")
-PATHS = ("recorded", "decoded from recorded activity", "decoded from generated activity")
+PATHS = ("recorded", "read from recorded", "read from generated")
 
 
 def walk_activity_figure(walk: Walk, words: Words = SPIKES) -> go.Figure:
