@@ -13,6 +13,7 @@ from search_material import TRAIN, setup_of
 from tiny_model import Tiny, choices
 
 from undertow.components.corruption import CorruptionRates
+from undertow.models import MODELS
 from undertow.models.base import Range
 from undertow.models.lfads import LFADS
 from undertow.search.population import groups_of
@@ -46,6 +47,15 @@ def test_lfads_moves_what_autolfads_moves():
         assert (where.low, where.high, where.step, where.is_bounded) == (low, high, step, is_bounded), key
         assert (where.prior if where.start == "drawn" else where.start) == start, key
         assert where.unit == ("mean" if ".kl_" in key else "own"), key
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_every_model_can_be_searched_in_its_own_space(model):
+    """Weights of terms that the default model has not are left out; all else moves."""
+    space = resolved(Search(), choices(model()))
+    assert set(space) <= set(model.space)
+    assert {key for key in model.space if not key.startswith("objective.weights.")} <= set(space)
+    assert not {f"objective.weights.{name}" for name in ("kl_code", "first_step")} & set(space)
 
 
 def test_published_weights_become_weights_of_the_bound():

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from undertow.components.corruption import Corrupted
-from undertow.models.base import DataSummary, ModelConfig, Range
+from undertow.models.base import TRIALS, DataSummary, ModelConfig, Range
 from undertow.search.settings import Search, Values
 from undertow.training.hyperparameters import by_key, hyperparameters
 from undertow.training.loop import Choices
@@ -142,10 +142,13 @@ def _unused_weights(model: ModelConfig, data: DataSummary) -> set[str]:
 
     def names(key):
         built = model.build(data, key=key)
-        counts = jnp.zeros((2, data.neurons))
+        counts, inputs = jnp.zeros((2, 2, data.neurons)), jnp.zeros((2, 2, data.inputs))
         settings = {name: jnp.float32(value) for name, value in model.settings().items()}
-        terms = built.terms(Corrupted(counts, counts, counts), jnp.zeros((2, data.inputs)), settings, key=key)
-        return {**terms, **built.penalties()}
+
+        def of_trial(counts, inputs):
+            return built.terms(Corrupted(counts, counts, counts), inputs, settings, key=key)
+
+        return {**jax.vmap(of_trial, axis_name=TRIALS)(counts, inputs), **built.penalties()}
 
     has = jax.eval_shape(names, jax.random.key(0))
     return {f"objective.weights.{name}" for name in model.term_weights() if name not in has}
