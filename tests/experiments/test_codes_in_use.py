@@ -14,6 +14,7 @@ import undertow as ut
 from undertow.experiments import coding, drawing_spikes, generating
 from undertow.experiments.recipe import from_document
 from undertow.models.base import DataSummary
+from undertow.training.hyperparameters import CorruptionConfig
 from undertow.vocabulary import UndertowError, check_trials
 
 pytestmark = pytest.mark.filterwarnings(
@@ -184,6 +185,17 @@ def test_the_temperature_is_a_factor_of_all_noise(gnocchi, sampler):
     assert (made(0.0, 0)[0] == made(0.0, 0)[1]).all()
     apart = [np.abs(made(temperature, 0) - made(0.0, 0)).mean() for temperature in (0.3, 1.0)]
     assert 0 < apart[0] < 0.6 * apart[1]
+
+
+def test_noise_after_coordinated_dropout_is_warned_of(gnocchi):
+    hides = gnocchi.recipe._replace(corruption=CorruptionConfig(coordinated_dropout=0.25))
+    dropped = dataclasses.replace(gnocchi, recipe=hides)
+    with pytest.warns(UserWarning, match=r"coordinated dropout \(0.25\).*temperature=0"):
+        dropped.sample(3, temperature=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dropped.sample(3)
+        gnocchi.sample(3, temperature=1.0)
 
 
 def test_activity_of_the_same_shape_is_traced_once(gnocchi):

@@ -7,6 +7,7 @@ and columns that say where each trial came from. So it can be described, scored,
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,9 @@ def rates_of(
         inputs: known inputs, zero if not given.
         lengths: bins of each trial, where they differ; bins beyond are NaN.
 
+    Warns:
+        UserWarning: noise is asked for of a model that was fitted with coordinated dropout.
+
     Raises:
         UndertowError: codes of another dimension, or values that are not finite.
     """
@@ -137,6 +141,7 @@ def rates_of(
             f"The codes have the shape {codes.shape}, but this {fitted.recipe.model.section} makes activity of codes "
             f"(trial, {coded_as.dimension}); pass what encode gives."
         )
+    _warn_of_noise(fitted, coded_as)
     count, neurons = len(codes), len(fitted.session.neurons)
     known = np.zeros((count, bins, fitted.session.inputs), np.float32) if inputs is None else inputs
     lengths = np.full(count, bins) if lengths is None else np.asarray(lengths)
@@ -151,6 +156,16 @@ def rates_of(
     rates = _in_chunks(run, given, size) / fitted.session.bin_width
     rates[~is_there] = np.nan
     return rates
+
+
+def _warn_of_noise(fitted: Fitted, coded_as: Coded) -> None:
+    hidden = fitted.recipe.corruption.coordinated_dropout
+    if coded_as.has_noise and hidden > 0:
+        warnings.warn(
+            f"This {fitted.recipe.model.section} was fitted with coordinated dropout ({hidden:g}) and knows noise of hidden "
+            "entries alone: what it makes with noise misleads. Set temperature=0, or fit with corruption.coordinated_dropout=0.",
+            stacklevel=3,
+        )
 
 
 def as_recording(
