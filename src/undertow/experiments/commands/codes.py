@@ -1,7 +1,9 @@
 """Commands of models with codes: sample, traverse."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -32,9 +34,8 @@ def run_sample(
     cache.switch_on()
     fitted, listener = open_session(run, session), Listener(is_quiet=common.quiet)
     listener.say(f"Drawing {number} trials ...")
-    made = generating.sample(
-        fitted, number, bins=bins, seed=common.seed or 0, spikes=spikes, **recipe.with_settings({}, settings)
-    )
+    asked = {"bins": bins, "seed": common.seed or 0, "spikes": spikes, **recipe.with_settings({}, settings)}
+    made = _noted(listener, generating.sample, fitted, number, **asked)
     store.save(made, out)
     said = [f"Drew {size_of(made)} from '{run}' and wrote them to {out}."]
     if compares:
@@ -85,12 +86,7 @@ def run_traverse(
         "spikes": walk.spikes,
         **recipe.with_settings({}, settings),
     }
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        made = generating.traverse(fitted, trials, behaviour, **asked)
-    for warning in caught:
-        if warning.category is UserWarning:
-            listener.say(f"Note: {warning.message}")
+    made = _noted(listener, generating.traverse, fitted, trials, behaviour, **asked)
     store.save(made, out)
     return "\n".join([f"Wrote {size_of(made)} to {out}.", "", walked(fitted, made, trials, behaviour)])
 
@@ -117,3 +113,14 @@ def walked(fitted: Fitted, made: xr.Dataset, trials: xr.Dataset, behaviour: str)
             f"Others moved by {leak.mean:.2f} of their standard deviations while '{name}' moved by one of its own."
         )
     return "\n".join(words)
+
+
+def _noted(listener: Listener, make: Callable[..., xr.Dataset], *given: Any, **asked: Any) -> xr.Dataset:
+    """What `make` makes; its warnings become notes for the reader."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        made = make(*given, **asked)
+    for warning in caught:
+        if warning.category is UserWarning:
+            listener.say(f"Note: {warning.message}")
+    return made
