@@ -121,7 +121,7 @@ def validation_loss(model, plan, hidden, valid, *, key):
     def sample(sample_key):
         keys = jax.random.split(sample_key, len(valid.number))
         silent = {"dropout_rate": jnp.zeros(())}
-        return terms_of_batch(model, plan, shown, valid.inputs, silent, keys)["reconstruction"].sum()
+        return terms_of_batch(model, plan, shown, valid, silent, keys)["reconstruction"].sum()
 
     samples = jax.lax.map(sample, jax.random.split(key, SAMPLES))
     return samples.mean() * plan.entries / shown.weight.sum()

@@ -18,6 +18,8 @@ Trials (an `xarray.Dataset`)::
     true_rates    (trial, time, neuron)     simulations only, Hz
     true_latents  (trial, time, latent)     simulations only
     true_inputs   (trial, time, input)      simulations only
+    counts_around (trial, time_around, neuron)      optional: counts before and after the trial, NaN within it, for smoothing
+    time_around   (time_around)             seconds, as `time`
     attrs         bin_width (s), session (str), schema (str); of imaging also event_unit (str), frame_rate (Hz), sampling (str)
 
 Any further column of a trial table or unit table is a coordinate on `trial` or `neuron`.
@@ -40,6 +42,7 @@ SESSIONS_SCHEMA = "undertow-sessions-1"  # of a file with several sessions, a gr
 SPLITS = ("train", "valid", "test")
 
 COUNTS_AXES = ("trial", "time", "neuron")
+SURROUNDINGS_AXES = ("trial", "time_around", "neuron")
 OPTIONAL_VARIABLES = {
     "behaviour": ("trial", "time", "behaviour_channel"),
     "inputs": ("trial", "time", "input"),
@@ -95,12 +98,17 @@ def _faults(trials: xr.Dataset) -> Iterable[str]:
 
 
 def _axis_faults(trials: xr.Dataset) -> Iterable[str]:
-    for name, axes in {"counts": COUNTS_AXES, **OPTIONAL_VARIABLES}.items():
+    for name, axes in {
+        "counts": COUNTS_AXES,
+        **OPTIONAL_VARIABLES,
+        "counts_around": SURROUNDINGS_AXES,
+    }.items():
         if name in trials and trials[name].dims != axes:
             yield f"'{name}' has the axes {trials[name].dims}, but must have {axes}; transpose or rename them."
-    if trials.counts.dtype != np.float32:
-        kind = trials.counts.dtype
-        yield f"'counts' are {kind}, but must be float32 (NaN = not observed); convert them with .astype('float32')."
+    for name in ("counts", "counts_around"):
+        if name in trials and trials[name].dtype != np.float32:
+            kind = trials[name].dtype
+            yield f"'{name}' are {kind}, but must be float32 (NaN = not observed); convert them with .astype('float32')."
 
 
 def _coordinate_faults(trials: xr.Dataset) -> Iterable[str]:
@@ -112,10 +120,14 @@ def _coordinate_faults(trials: xr.Dataset) -> Iterable[str]:
         if axis not in trials.coords:
             yield f"The coordinate '{axis}' is missing; give one value for each entry along the axis '{axis}'."
             return
-    steps = np.diff(trials.time.values)
-    if steps.size and np.abs(steps - bin_width).max() > 1e-3 * bin_width:
-        found = f"steps from {steps.min():.6g} to {steps.max():.6g} s"
-        yield f"The bin centres in 'time' are not {bin_width} s apart ({found}); make them bin_width apart."
+    if "counts_around" in trials and "time_around" not in trials.coords:
+        yield "The coordinate 'time_around' is missing; give one value for each entry along the axis 'time_around'."
+        return
+    for axis in ("time", "time_around"):
+        steps = np.diff(trials[axis].values) if axis in trials.coords else np.empty(0)
+        if steps.size and np.abs(steps - bin_width).max() > 1e-3 * bin_width:
+            found = f"steps from {steps.min():.6g} to {steps.max():.6g} s"
+            yield f"The bin centres in '{axis}' are not {bin_width} s apart ({found}); make them bin_width apart."
     ids, repeats = np.unique(trials.neuron.values, return_counts=True)
     if (repeats > 1).any():
         yield f"The neuron id {ids[repeats > 1][0]!r} stands for more than one neuron; give each neuron an id of its own."

@@ -5,6 +5,7 @@ import pytest
 
 from undertow.data import tallies
 from undertow.data.describe import describe
+from undertow.data.surroundings import surrounded
 from undertow.data.trials import trials
 
 RNG = np.random.default_rng(1)
@@ -43,6 +44,15 @@ def test_clean_trials_have_facts_and_no_warnings():
     np.testing.assert_allclose(facts["rate_quantiles"], np.quantile(rates, [0, 0.25, 0.5, 0.75, 1]))
     assert facts["spikes"] == np.nansum(values)
     assert "Nothing suspicious" in str(described) and "20 trials of up to 50 bins of 20 ms" in str(described)
+
+
+def test_counts_around_trials_are_told_of():
+    made = trials(counts(), bin_width=0.02)
+    beside = counts(bins=4)
+    described = describe(surrounded(made, beside, beside, np.full(20, 50)))
+    assert described.facts["margin"] == pytest.approx(0.08)
+    assert "counts of 0.08 s before and after each" in str(described)
+    assert "smoothing" not in str(describe(made))
 
 
 def test_silent_near_silent_and_unobserved_units_are_named():

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import undertow as ut
+from undertow.data import batches
+from undertow.data.surroundings import surrounded, without_surroundings
 from undertow.experiments import coding, drawing_spikes, generating
 from undertow.experiments.recipe import from_document
 from undertow.models.base import DataSummary
@@ -52,7 +54,10 @@ def reaching():
     counts = trials.counts.values.copy()
     counts[5, 20:] = np.nan  # a short trial
     counts[6, 4:8, 2] = np.nan
-    return trials.assign(counts=(trials.counts.dims, counts))
+    trials = trials.assign(counts=(trials.counts.dims, counts))
+    edges = trials.true_rates.values[:, [0, 0, 0, -1, -1, -1]] * trials.bin_width
+    beside = np.random.default_rng(4).poisson(edges).astype(np.float32)
+    return surrounded(trials, beside[:, :3], beside[:, 3:], np.where(np.arange(120) == 5, 20, 26))
 
 
 @pytest.fixture(scope="module", params=DOCUMENTS)
@@ -146,16 +151,35 @@ def test_components_walk_as_the_truth_does(components, reaching):
 
 
 def test_own_noise_gives_a_trial_back_and_fresh_noise_does_not(gnocchi, reaching):
+    """Its activity is smoothed over what was recorded before and after it, too."""
     whole = reaching.isel(trial=[0, 1, 2])
-    activity = gnocchi.model.activity
-    counts = jnp.asarray(whole.counts.values)
-    smooth = jax.vmap(lambda k: activity.rates(activity.of(k, jnp.isfinite(k)), 1e-4))(counts)
+    shown = batches.arrays(whole)
+
+    def smoothed(counts, around):
+        activity = gnocchi.model.for_surroundings(around).activity
+        return activity.rates(activity.of(counts, jnp.isfinite(counts)), 1e-4)
+
+    smooth = jax.vmap(smoothed)(jnp.asarray(shown.counts), jnp.asarray(shown.around))
     expected = np.asarray(smooth) / whole.attrs["bin_width"]
     own = gnocchi.reconstruct(whole, own_noise=True, steps=20)
     fresh = gnocchi.reconstruct(whole, steps=20)
     error = lambda made: np.abs(made.true_rates.values - expected).mean() / expected.std()  # noqa: E731
     assert error(own) < 0.02
     assert error(fresh) > 0.2
+
+
+def test_a_code_knows_what_was_recorded_around_its_trial(gnocchi, reaching):
+    """Also an estimate does; what is not recorded there is as if it had never been."""
+    some = reaching.isel(trial=slice(0, 8))
+    unknown = some.assign(counts_around=np.nan * some.counts_around)
+    alone = without_surroundings(some)
+    codes, *others = (gnocchi.encode(trials).values for trials in (some, unknown, alone))
+    np.testing.assert_allclose(others[0], others[1], rtol=1e-4, atol=1e-5)
+    assert np.abs(codes - others[0]).max() > 1e-3
+    rates, *others = (gnocchi.infer(trials).rates.values for trials in (some, unknown, alone))
+    np.testing.assert_allclose(others[0], others[1], rtol=1e-4, atol=1e-5)
+    assert np.nanmax(np.abs(rates - others[0])) > 1e-3
+    assert "time_around" not in gnocchi.infer(some).coords
 
 
 def test_more_steps_and_other_samplers_need_no_other_fit(gnocchi):

@@ -63,6 +63,8 @@ class Cut:
     """Cut long trials into windows of so many seconds."""
     overlap: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 0.0
     """Seconds that neighbouring windows share."""
+    margin: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 0.0
+    """Seconds before and after each trial or window to keep beside it, for models that smooth."""
     valid: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.2
     """Share of trials for validation, where the source assigns none."""
     test: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0

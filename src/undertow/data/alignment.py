@@ -26,6 +26,7 @@ from undertow.data.columns import assigned_splits, coordinates, held_out_flags
 from undertow.data.placement import Placement, chosen_rows, extent, place, trial_table
 from undertow.data.recording import Recording, Series
 from undertow.data.sampling import sample
+from undertow.data.surroundings import margin_bins, surrounded
 from undertow.data.trials import trials
 from undertow.vocabulary import UndertowError, closest
 
@@ -42,6 +43,7 @@ def cut(
     behaviour: str | Sequence[str] | None = None,
     inputs: str | Sequence[str] | None = None,
     select: Mapping[str, object] | None = None,
+    margin: float = 0.0,
 ) -> xr.Dataset:
     """Trials of a recording.
 
@@ -54,12 +56,15 @@ def cut(
         behaviour: series to bring onto the bins, by name.
         inputs: series that are known inputs, by name.
         select: keep trials whose columns have these values, e.g. {"success": True, "condition": [1, 2]}.
+        margin: seconds, a whole number of bins, before and after each trial whose counts are kept beside it, as `counts_around`,
+            for models that smooth. They may be bins of the trials before and after.
 
     Returns:
         Trials with `start_time` and the table's columns on `trial`, the unit table's columns on `neuron`.
 
     Raises:
-        UndertowError: names that do not exist, a window that is no whole number of bins or outside the recording.
+        UndertowError: names that do not exist, a window or margin that is no whole number of bins, or a window outside the
+            recording.
     """
     if not recording.spike_times and recording.events is None:
         raise UndertowError("This recording has no units; there are no spikes to bin.")
@@ -82,6 +87,10 @@ def cut(
         cut_trials = cut_trials.assign_coords(input_channel=("input", input_channels))
     if recording.events is not None:
         cut_trials = cut_trials.assign_attrs(imaging.attributes(recording.events))
+    bins_around = margin_bins(margin, bin_width)
+    if bins_around:
+        sides = _around(recording, placed.bins.beside(bins_around, bin_width))
+        cut_trials = surrounded(cut_trials, *sides, placed.bins.lengths)
     labelled, left_out = _labelled(cut_trials, recording, placed)
     return _noted(labelled, [*recording.notes, *notes, *placed.notes, *lost, *left_out])
 
@@ -97,11 +106,10 @@ def _without_split_none(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def _recorded(placed: Placement, recording: Recording) -> tuple[Placement, np.ndarray]:
     """The trials that were recorded at least in part, and which of their bins (trial, bin) were."""
-    low, high = extent(recording)
-    intervals = recording.observed if recording.observed is not None else [(low, high)]
-    observed = within(intervals, placed.bins)
+    observed = within(_intervals(recording), placed.bins)
     keep = observed.any(axis=1)
     if not keep.any():
+        low, high = extent(recording)
         first, last = placed.starts.min(), (placed.bins.ends / placed.bins.per_second).max()
         raise UndertowError(
             f"All {keep.size} trials lie outside the recording: they run from {first:.6g} to {last:.6g} s, "
@@ -123,6 +131,11 @@ def _recorded(placed: Placement, recording: Recording) -> tuple[Placement, np.nd
     return replace(placed, notes=tuple(notes)), observed[keep, : placed.bins.shape[1]]
 
 
+def _intervals(recording: Recording) -> np.ndarray | list[tuple[float, float]]:
+    """Seconds (interval, 2) in which something was recorded."""
+    return recording.observed if recording.observed is not None else [extent(recording)]
+
+
 def _counts(recording: Recording, bins: Grid, observed: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Counts and sums of events (trial, bin, unit) float32, NaN where not observed; and sentences about them."""
     counts, notes = _spike_counts(recording, bins, observed)
@@ -130,6 +143,11 @@ def _counts(recording: Recording, bins: Grid, observed: np.ndarray) -> tuple[np.
         return counts, notes
     sums, more_notes = imaging.binned(recording.events, bins, observed)
     return np.concatenate([counts, sums], axis=2), [*notes, *more_notes]
+
+
+def _around(recording: Recording, sides: tuple[Grid, Grid]) -> list[np.ndarray]:
+    """Counts (trial, bin, unit) in the bins before and after each trial, NaN where not observed."""
+    return [_counts(recording, side, within(_intervals(recording), side))[0] for side in sides]
 
 
 def _spike_counts(recording: Recording, bins: Grid, observed: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from undertow.data import surroundings
 from undertow.vocabulary import SPLITS, UndertowError
 
 if TYPE_CHECKING:
@@ -24,24 +25,28 @@ class TrialArrays(NamedTuple):
     """Counts (trial, time, neuron), known inputs (trial, time, input; no columns without inputs), and the trials' numbers.
 
     Where trials come from several recordings, `neurons` (trial, column) holds the model's neuron behind each column of counts, -1
-    behind an empty one; None where the columns are the model's neurons in their order.
+    behind an empty one; None where the columns are the model's neurons in their order. `around` (trial, margin + time + margin,
+    neuron) holds counts before and after the trials, NaN within them; None where there are none.
     """
 
     counts: np.ndarray
     inputs: np.ndarray
     number: np.ndarray
     neurons: np.ndarray | None = None
+    around: np.ndarray | None = None
 
 
 def arrays(trials: xr.Dataset, index: np.ndarray | slice = slice(None)) -> TrialArrays:
     """The trials at `index` as float32 arrays; `number` is each one's place in `trials`."""
-    chosen = trials[["counts", "inputs"] if "inputs" in trials else ["counts"]].isel(trial=index)
+    names = [name for name in ("counts", "inputs", surroundings.NAME) if name in trials.variables]
+    chosen = trials[names].isel(trial=index)
     counts = np.ascontiguousarray(chosen.counts.values, dtype=np.float32)
     if "inputs" in chosen:
         inputs = np.ascontiguousarray(chosen.inputs.values, dtype=np.float32)
     else:
         inputs = np.zeros((*counts.shape[:2], 0), np.float32)
-    return TrialArrays(counts, inputs, np.arange(trials.sizes["trial"], dtype=np.int32)[index])
+    number = np.arange(trials.sizes["trial"], dtype=np.int32)[index]
+    return TrialArrays(counts, inputs, number, around=surroundings.around(chosen))
 
 
 def known_inputs(trials: xr.Dataset) -> int:
@@ -77,7 +82,8 @@ def session_arrays(sessions: Mapping[str, xr.Dataset]) -> tuple[TrialArrays, Tri
     """The training and the validation trials of several recordings, whose bins and inputs are the same.
 
     The model's neurons are those of the first recording, then those of the second, and so on. Trials keep the number that they
-    have in their recording, counted on from one to the next. Every trial is there once, whatever the size of its recording.
+    have in their recording, counted on from one to the next. Every trial is there once, whatever the size of its recording; what
+    lies around trials is left out, for models that sessions share do not smooth.
 
     Raises:
         UndertowError: as `training_arrays`, naming the recording.
@@ -101,7 +107,7 @@ def session_arrays(sessions: Mapping[str, xr.Dataset]) -> tuple[TrialArrays, Tri
 
 def _numbered(part: TrialArrays, neurons: np.ndarray, first: int) -> TrialArrays:
     of_trials = np.broadcast_to(neurons, (len(part.counts), len(neurons)))
-    return part._replace(number=part.number + np.int32(first), neurons=of_trials)
+    return part._replace(number=part.number + np.int32(first), neurons=of_trials, around=None)
 
 
 def _widened(part: TrialArrays, columns: int) -> TrialArrays:
@@ -114,4 +120,5 @@ def _widened(part: TrialArrays, columns: int) -> TrialArrays:
 
 
 def _joined(parts: Sequence[TrialArrays]) -> TrialArrays:
-    return TrialArrays(*(np.concatenate(of_each) for of_each in zip(*parts, strict=True)))
+    each = zip(*(part[:-1] for part in parts), strict=True)  # nothing around
+    return TrialArrays(*map(np.concatenate, each))

@@ -61,6 +61,15 @@ class Grid:
         lengths = self.lengths[keep]
         return Grid(self.starts[keep], lengths, self.edges[: lengths.max(initial=0) + 1], self.per_second)
 
+    def beside(self, margin: int, bin_width: float) -> tuple[Grid, Grid]:
+        """The grids of `margin` bins just before and just after each trial."""
+        edges = _ticks(np.arange(margin + 1) * (bin_width * self.per_second), 1)
+        lengths = np.full_like(self.lengths, margin)
+        before, after = (
+            Grid(starts, lengths, edges, self.per_second) for starts in (self.starts - edges[-1], self.ends)
+        )
+        return before, after
+
 
 def grid(starts: np.ndarray, bins: int | np.ndarray, bin_width: float) -> Grid:
     """The bins of trials that begin at `starts` (trial,) seconds and have `bins` bins each (one number, or one a trial)."""

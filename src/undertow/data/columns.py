@@ -15,6 +15,7 @@ from undertow.vocabulary import ESTIMATE_VARIABLES, OPTIONAL_VARIABLES
 _AXES = {
     "trial",
     "time",
+    "time_around",
     "neuron",
     "input",
     "behaviour_channel",
@@ -23,7 +24,16 @@ _AXES = {
     "inferred_input",
     "initial",
 }
-_FLAGS = {"counts", "split", "held_out", "forward", "start_time", "behaviour_channel", "input_channel"}
+_FLAGS = {
+    "counts",
+    "counts_around",
+    "split",
+    "held_out",
+    "forward",
+    "start_time",
+    "behaviour_channel",
+    "input_channel",
+}
 _TAKEN = _AXES | _FLAGS | set(OPTIONAL_VARIABLES) | set(ESTIMATE_VARIABLES)
 
 _SPLIT_WORDS = {

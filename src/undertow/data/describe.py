@@ -75,7 +75,17 @@ def _sizes(trials: xr.Dataset, found: Tally) -> dict[str, Any]:
         "window": (float(trials.time[0]) - bin_width / 2, float(trials.time[-1]) + bin_width / 2),
         "durations": tuple(float(edge(observed, initial=0)) * bin_width for edge in (_smallest, np.max)),
         "missing_fraction": float(1 - found.observed.sum() / trials.counts.size),
+        "margin": _margin(trials),
     }
+
+
+def _margin(trials: xr.Dataset) -> float:
+    """Seconds before the first bin, or after the last, for which there are counts around trials."""
+    if "counts_around" not in trials:
+        return 0.0
+    before = float(trials.time[0] - trials.time_around[0])
+    after = float(trials.time_around[-1] - trials.time[-1])
+    return max(before, after, 0.0)
 
 
 def _smallest(bins: np.ndarray, initial: int) -> int:
@@ -141,6 +151,8 @@ def _sentences(facts: dict[str, Any], notes: str) -> Iterable[str]:
     low, high = facts["window"]
     shortest, longest = facts["durations"]
     yield f"Time runs from {low:g} to {high:g} s; trials were observed for {shortest:g} to {longest:g} s."
+    if facts["margin"]:
+        yield f"Beside trials, for smoothing: counts of {facts['margin']:g} s before and after each."
     least, lower, median, upper, most = facts["rate_quantiles"]
     what = "events a second" if facts["imaging"] else "rates"
     yield (

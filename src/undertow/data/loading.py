@@ -29,7 +29,16 @@ from undertow.data.store import open_sessions
 from undertow.data.trials import trials
 from undertow.vocabulary import UndertowError, check_trials, closest
 
-_CUT = ("bin_width", "align", "window", "table", "behaviour", "inputs", "select")  # how a recording is cut
+_CUT = (
+    "bin_width",
+    "align",
+    "window",
+    "table",
+    "behaviour",
+    "inputs",
+    "select",
+    "margin",
+)  # how a recording is cut
 _TABLES = (".csv", ".tsv")
 
 
@@ -88,7 +97,7 @@ def load(
         window: seconds around `align`.
         table: the interval table that holds the trials, by name, as a .csv or .tsv file, or as a frame.
         behaviour: names of series (of a recording), a variable's name (of a file of arrays), or an array.
-        **options: what else the kind of source takes: `inputs` and `select` for recordings; `variable` and
+        **options: what else the kind of source takes: `inputs`, `select` and `margin` for recordings; `variable` and
             `condition` for files of arrays; `labels` for Phy; `epochs`, `series` and `session` for
             pynapple; `lazy` for stored trials; whatever `undertow.trials` takes for arrays.
 

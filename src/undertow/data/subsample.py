@@ -16,6 +16,7 @@ from numbers import Integral
 import numpy as np
 import xarray as xr
 
+from undertow.data.surroundings import without_surroundings
 from undertow.vocabulary import SPLITS, UndertowError, check_trials, closest
 
 
@@ -30,8 +31,9 @@ def subsample(
 ) -> xr.Dataset:
     """The trials with `keep` neurons observed in each bin, the other entries NaN.
 
-    What else there is stays: behaviour, inputs, true rates, and held-out neurons, which are thinned out like all others. The
-    attribute `notes` says what was done. The same seed keeps the same entries.
+    What else there is stays: behaviour, inputs, true rates, and held-out neurons, which are thinned out like all others; only
+    counts around the trials (`counts_around`) are left out. The attribute `notes` says what was done. The same seed keeps the
+    same entries.
 
     Args:
         trials: follow the schema of trials.
@@ -56,7 +58,9 @@ def subsample(
             f"Of the {keep} neurons kept in each bin none was recorded (pattern '{pattern}', seed {seed}); keep more, "
             "or choose another seed."
         )
-    thinned = trials.assign(counts=trials.counts.where(xr.DataArray(kept, dims=trials.counts.dims)))
+    thinned = without_surroundings(trials).assign(
+        counts=trials.counts.where(xr.DataArray(kept, dims=trials.counts.dims))
+    )
     of = "each bin" if set(splits) == set(SPLITS) else f"each bin of the trials of {' and '.join(splits)}"
     note = f"Of {of} {keep} of {neurons} neurons were kept (pattern {pattern}, seed {seed}): {share:.1%} of the entries."
     return thinned.assign_attrs(notes="\n".join([*_notes(trials), note]))

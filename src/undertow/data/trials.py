@@ -23,7 +23,17 @@ from undertow.data.padding import padded
 from undertow.vocabulary import COUNTS_AXES, OPTIONAL_VARIABLES, SCHEMA, SPLITS, UndertowError, check_trials
 
 _AXES = {"counts": COUNTS_AXES, **OPTIONAL_VARIABLES}
-_RESERVED = {*_AXES, *COUNTS_AXES, "split", "held_out", "forward", "input", "latent", "behaviour_channel"}
+_RESERVED = {
+    *_AXES,
+    *COUNTS_AXES,
+    "time_around",
+    "split",
+    "held_out",
+    "forward",
+    "input",
+    "latent",
+    "behaviour_channel",
+}
 
 
 def trials(  # noqa: PLR0913 - the columns of the one container, all but the first by name

@@ -17,16 +17,21 @@ from numbers import Real
 import numpy as np
 import xarray as xr
 
+from undertow.data import surroundings
 from undertow.vocabulary import COUNTS_AXES, UndertowError, check_trials
 
 
-def chop(trials: xr.Dataset, *, length: float | int, overlap: float | int = 0) -> xr.Dataset:
+def chop(
+    trials: xr.Dataset, *, length: float | int, overlap: float | int = 0, margin: float | int = 0
+) -> xr.Dataset:
     """Trials whose `trial` axis are overlapping windows of one or a few long trials.
 
     Args:
         trials: follow the schema of trials. Their end is their last bin in which any neuron was observed.
         length: of a window, bins (int) or seconds (float).
         overlap: of neighbouring windows, bins (int) or seconds (float), less than the length.
+        margin: on both sides of a window, bins (int) or seconds (float), whose counts are kept beside it, as `counts_around`, for
+            models that smooth.
 
     Returns:
         Trials of `length` bins with the columns of their source, and `window_of` (position of the source
@@ -39,7 +44,8 @@ def chop(trials: xr.Dataset, *, length: float | int, overlap: float | int = 0) -
     """
     bin_width = trials.attrs["bin_width"]
     bins, shared = _in_bins("length", length, bin_width), _in_bins("overlap", overlap, bin_width)
-    _check_choppable(trials, bins, shared)
+    beside = _in_bins("margin", margin, bin_width)
+    _check_choppable(trials, bins, shared, beside)
     ends = observed_ends(trials)
     starts = [_starts(int(end), bins, bins - shared) for end in ends]
     window_of = np.repeat(np.arange(len(starts)), [len(of_trial) for of_trial in starts])
@@ -51,13 +57,22 @@ def chop(trials: xr.Dataset, *, length: float | int, overlap: float | int = 0) -
     moved["forward"] = ("time", np.zeros(bins, dtype=bool))
     if "start_time" in trials.coords:
         moved["start_time"] = ("trial", trials.start_time.values[window_of] + window_start * bin_width)
+    known = surroundings.everything(trials, beside) if beside else None
+    trials = surroundings.without_surroundings(trials)
     cut = {
         name: _cut(variable, window_of, window_start, ends, bins)
         for name, variable in trials.variables.items()
         if name not in moved and ("trial" in variable.dims or "time" not in variable.dims)
     }
     coordinates = {name: cut.pop(name) for name in trials.coords if name in cut} | moved
-    return check_trials(xr.Dataset(cut, coords=coordinates, attrs=trials.attrs))
+    windows = xr.Dataset(cut, coords=coordinates, attrs=trials.attrs)
+    if known is not None:
+        place = window_start[:, None] + np.arange(bins + 2 * beside)
+        around = known[window_of[:, None], np.minimum(place, known.shape[1] - 1)]
+        around[place >= known.shape[1]] = np.nan
+        around[:, beside : beside + bins][np.isfinite(windows.counts.values)] = np.nan
+        windows = surroundings.with_surroundings(windows, around)
+    return check_trials(windows)
 
 
 def merge(estimate: xr.Dataset, original: xr.Dataset) -> xr.Dataset:
@@ -122,7 +137,9 @@ def _in_bins(name: str, amount: float | int, bin_width: float) -> int:
     return bins
 
 
-def _check_choppable(trials: xr.Dataset, bins: int, shared: int) -> None:
+def _check_choppable(trials: xr.Dataset, bins: int, shared: int, beside: int) -> None:
+    if beside < 0:
+        raise UndertowError(f"The margin of windows is {beside} bins, but must be 0 or more.")
     if not 0 <= shared < bins:
         raise UndertowError(
             f"Windows of {bins} bins can't overlap by {shared} bins; choose an overlap from 0 to less than "

@@ -83,9 +83,9 @@ def encode(fitted: Fitted, trials: xr.Dataset) -> xr.DataArray:
         np.float32(np.nan),
         trials.counts.values,
     )
-    known = batches.arrays(trials, slice(None)).inputs
+    given = batches.arrays(trials)
     run = _compiled(fitted.model, _encode)
-    codes = _in_chunks(run, (seen, known), _chunk_of(trials))
+    codes = _in_chunks(run, _with(given.around, seen, given.inputs), _chunk_of(trials))
     columns = {name: column for name, column in trials.coords.items() if column.dims == ("trial",)}
     return xr.DataArray(codes, dims=("trial", "code_dimension"), coords=columns, name="code")
 
@@ -102,9 +102,10 @@ def starts_of(fitted: Fitted, trials: xr.Dataset, codes: np.ndarray) -> np.ndarr
             f"trial; leave own_noise out."
         )
     trials = for_session(check_trials(trials), fitted.session)
-    known = batches.arrays(trials, slice(None)).inputs
+    given = batches.arrays(trials)
     run = _compiled(fitted.model, _start)
-    return _in_chunks(run, (trials.counts.values, known, codes.astype(np.float32)), _chunk_of(trials))
+    shown = given.counts, given.inputs, codes.astype(np.float32)
+    return _in_chunks(run, _with(given.around, *shown), _chunk_of(trials))
 
 
 def rates_of(
@@ -215,12 +216,21 @@ def _over_trials(function, fixed, static, arrays, *given):
     return jax.vmap(one)(*given)
 
 
-def _encode(model: Model, seen, inputs):
-    return model.coded().encode(seen, inputs)
+def _with(around: np.ndarray | None, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The arrays of trials with what lies around these behind them, where that is known."""
+    return arrays if around is None else (*arrays, around)
 
 
-def _start(model: Model, seen, inputs, code):
-    return model.coded().start_of(seen, inputs, code)
+def _encode(model: Model, seen, inputs, *around):
+    return _amid(model, *around).coded().encode(seen, inputs)
+
+
+def _start(model: Model, seen, inputs, code, *around):
+    return _amid(model, *around).coded().start_of(seen, inputs, code)
+
+
+def _amid(model: Model, *around) -> Model:
+    return model.for_surroundings(*around) if around else model
 
 
 def _made_from(model: Model, code, inputs, is_there, start):

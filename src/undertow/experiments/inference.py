@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from undertow.components.corruption import Corruption
 from undertow.data import batches, store
+from undertow.data.surroundings import without_surroundings
 from undertow.experiments.conditions import numbers_of
 from undertow.models.base import Model
 from undertow.vocabulary import ESTIMATE_SCHEMA, ESTIMATE_VARIABLES, UndertowError, check_trials
@@ -60,7 +61,8 @@ def in_chunks(
     is_told = any(model.needs_conditions for model in models)
     numbers = numbers_of(trials, session.conditions) if is_told else None
     chunks = _chunks(models, trials, numbers, samples=samples, seed=seed)
-    return xr.Dataset(coords=trials.coords, attrs=attributes(trials, samples, len(models))), chunks
+    own = without_surroundings(trials).coords
+    return xr.Dataset(coords=own, attrs=attributes(trials, samples, len(models))), chunks
 
 
 def for_session(trials: xr.Dataset, session: "Session") -> xr.Dataset:
@@ -166,17 +168,20 @@ def _posterior(static, samples: int, arrays, chunk: batches.TrialArrays, key):
     """Means and standard deviations over posterior samples of every trial in a chunk (Welford's running sums)."""
     model, corruption = eqx.combine(arrays, static)
 
-    def one(counts, inputs, trial_key):
-        return model.estimate(corruption.conceal(counts), inputs, key=trial_key)
+    def one(counts, inputs, around, trial_key):
+        own = model if around is None else model.for_surroundings(around)
+        return own.estimate(corruption.conceal(counts), inputs, key=trial_key)
+
+    shown = chunk.counts, chunk.inputs, chunk.around
 
     def sample(number):
         def key_of(trial):
             return jax.random.fold_in(jax.random.fold_in(key, trial), number)
 
-        return jax.vmap(one)(chunk.counts, chunk.inputs, jax.vmap(key_of)(chunk.number))
+        return jax.vmap(one)(*shown, jax.vmap(key_of)(chunk.number))
 
     if samples == 0:
-        return jax.vmap(partial(one, trial_key=None))(chunk.counts, chunk.inputs), {}
+        return jax.vmap(partial(one, trial_key=None))(*shown), {}
 
     def add(number, sums):
         means, squares = sums

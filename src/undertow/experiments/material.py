@@ -106,7 +106,7 @@ def fingerprint_of(several: Sessions) -> str:
 def fingerprint(trials: xr.Dataset) -> str:
     """A short name for exactly these data: counts, inputs, splits and what is held out."""
     digest = hashlib.blake2b(digest_size=8)
-    for name in ("counts", "inputs", "held_out", "forward"):
+    for name in ("counts", "inputs", "held_out", "forward", "counts_around"):
         if name in trials.variables:
             digest.update(np.ascontiguousarray(trials[name].values).tobytes())
     digest.update("".join(trials.split.values.astype(str)).encode())

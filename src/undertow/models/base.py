@@ -157,6 +157,13 @@ class Model(eqx.Module):
 
         return jax.tree_util.tree_map_with_path(gathered, self)
 
+    def for_surroundings(self, around: Float[Array, "around neuron"]) -> "Model":  # noqa: ARG002 - most models smooth nothing
+        """The same model for a trial before and after which these counts were recorded, (margin + time + margin, neuron).
+
+        NaN stands within the trial, and where nothing was recorded. Only models that smooth counts take them up.
+        """
+        return self
+
     @abstractmethod
     def terms(
         self,
@@ -307,8 +314,15 @@ class ModelConfig(Configuration):
         """Whether the read-out reads as many factors, so that it can begin from the same averages."""
         return False
 
-    def measure(self, counts: np.ndarray) -> tuple[np.ndarray, ...]:  # noqa: ARG002 - most choices measure nothing
-        """What `build` needs to know of the training counts (trial, time, neuron) beyond means and variances."""
+    def measure(
+        self,
+        counts: np.ndarray,  # noqa: ARG002 - most choices measure nothing
+        around: np.ndarray | None = None,  # noqa: ARG002
+    ) -> tuple[np.ndarray, ...]:
+        """What `build` needs to know of the training counts (trial, time, neuron) beyond means and variances.
+
+        `around` (trial, margin + time + margin, neuron) are those before and after the trials, where there are any.
+        """
         return ()
 
     @abstractmethod

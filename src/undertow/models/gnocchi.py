@@ -263,9 +263,9 @@ class Gnocchi(ModelConfig):
         """Whether nothing of the data is left at the last level."""
         return bool(np.cos(self.angles()[-1]) < LEAST_SIGNAL)
 
-    def measure(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def measure(self, counts: np.ndarray, around: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and spread of the smoothed activity of training trials."""
-        return measured(counts, self.smoothing, self.transform)
+        return measured(counts, self.smoothing, self.transform, around)
 
     def visited(self) -> np.ndarray:
         """The angles that the sampler goes through, (step + 1)."""
@@ -336,6 +336,12 @@ class GnocchiModel(Model):
     def is_sampled(self) -> bool:
         """Gaussian codes are drawn; all else of an estimate follows from the trial."""
         return self.config.code > 0 and self.config.code_kind == "gaussian"
+
+    def for_surroundings(self, around: Float[Array, "around neuron"]) -> "GnocchiModel":
+        """The same model, whose smoothing reaches beyond the trial."""
+        return eqx.tree_at(
+            lambda model: model.activity.around, self, around, is_leaf=lambda leaf: leaf is None
+        )
 
     def terms(
         self,

@@ -111,7 +111,7 @@ def _validation_sums(
     silent = {name: jnp.zeros_like(value) for name, value in numbers.model.items()}
     rates = _hiding(plan, numbers.corruption, plan.validation_dropout)
     corrupted = _shown(plan, batch, rates, choice)
-    by_trial = terms_of_batch(model, plan, corrupted, batch.inputs, silent, keys, batch.neurons)
+    by_trial = terms_of_batch(model, plan, corrupted, batch, silent, keys)
     score, reconstruction = corrupted, by_trial["reconstruction"]
     if counted is not None:
         if not counted.with_dropout:
@@ -121,9 +121,7 @@ def _validation_sums(
         is_counted = neuron[:, None, :] & counted.time[None, :, None] & jnp.isfinite(score.target)
         narrowed = jnp.where(rates.sample_validation > 0, 1.0, score.weight)
         score = score._replace(weight=jnp.where(is_counted, narrowed, 0.0))
-        reconstruction = terms_of_batch(model, plan, score, batch.inputs, silent, keys, batch.neurons)[
-            "reconstruction"
-        ]
+        reconstruction = terms_of_batch(model, plan, score, batch, silent, keys)["reconstruction"]
     return {
         "terms": {name: jnp.sum(weight * value) for name, value in by_trial.items()},
         "counted": jnp.sum(weight * reconstruction) * plan.entries,

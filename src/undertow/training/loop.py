@@ -263,7 +263,11 @@ def summarise(train: TrialArrays, config: ModelConfig | None = None) -> DataSumm
         jnp.asarray(variance, jnp.float32),
         bins=train.counts.shape[1],
         seen=seen,
-        measured=() if config is None else config.measure(np.asarray(train.counts)),
+        measured=()
+        if config is None
+        else config.measure(
+            np.asarray(train.counts), None if train.around is None else np.asarray(train.around)
+        ),
     )
 
 

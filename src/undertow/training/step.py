@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from undertow.components.corruption import Corrupted, Corruption
 from undertow.data.batches import TrialArrays
@@ -52,18 +52,18 @@ def terms_of_batch(
     model: Model,
     plan: Plan,
     corrupted: Corrupted,
-    inputs: Array,
+    batch: TrialArrays,
     settings: dict[str, Array],
     keys: Key[Array, " trial"],
-    neurons: Int[Array, "trial column"] | None = None,
 ) -> dict[str, Float[Array, " trial"]]:
-    """Each trial's terms, in nats an entry; `neurons` as in `TrialArrays`."""
+    """Each trial's terms, in nats an entry: of what is seen of a batch."""
 
-    def one(trial, known, key, columns):
-        of_session = model if columns is None else model.for_neurons(columns)
-        return of_session.terms(trial, known, settings, key=key)
+    def one(trial, known, key, columns, around):
+        own = model if columns is None else model.for_neurons(columns)
+        own = own if around is None else own.for_surroundings(around)
+        return own.terms(trial, known, settings, key=key)
 
-    terms = jax.vmap(one, axis_name=TRIALS)(corrupted, inputs, keys, neurons)
+    terms = jax.vmap(one, axis_name=TRIALS)(corrupted, batch.inputs, keys, batch.neurons, batch.around)
     return {name: value / plan.entries for name, value in terms.items()}
 
 
@@ -90,10 +90,9 @@ def loss(
         model,
         plan,
         corrupted,
-        batch.inputs,
+        batch,
         numbers.model,
         jax.random.split(model_key, trials),
-        batch.neurons,
     )
     terms = {name: value.mean() for name, value in by_trial.items()}
     penalties = model.penalties()

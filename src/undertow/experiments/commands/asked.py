@@ -16,6 +16,7 @@ class Cut(Protocol):
 
     chop: float | None
     overlap: float
+    margin: float
     valid: float
     test: float
     split_by: str

@@ -73,6 +73,8 @@ def _options(cut: Cut) -> dict[str, Any]:
     asked = ("bin_width", "align", "window", "table", "variable", "condition", "neurons")
     imaged = ("sampling", "events", "rois", "frame_times", "decay_time", "delay")
     options = {name: getattr(cut, name) for name in (*asked, *imaged) if getattr(cut, name) is not None}
+    if cut.margin and not cut.chop:  # of windows, `chop` sees to it
+        options["margin"] = cut.margin
     behaviour = getattr(cut, "behaviour", ())
     if behaviour:
         options["behaviour"] = behaviour[0] if len(behaviour) == 1 else list(behaviour)
@@ -80,7 +82,9 @@ def _options(cut: Cut) -> dict[str, Any]:
 
 
 def _chopped(trials: xr.Dataset, cut: Cut) -> xr.Dataset:
-    return chop(trials, length=cut.chop, overlap=cut.overlap) if cut.chop else trials
+    if not cut.chop:
+        return trials
+    return chop(trials, length=cut.chop, overlap=cut.overlap, margin=float(cut.margin))
 
 
 def _notes(trials: xr.Dataset) -> list[str]:
