@@ -65,13 +65,13 @@ class UndertowError(Exception):
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A clause that helps after a wrong name: the closest known one first, or all of them."""
+    """The end of a sentence about a wrong name: the closest known one, or all of them."""
     known = [str(word) for word in known]
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if matches:
         return f"did you mean '{matches[0]}'?"
     listed = ", ".join(f"'{word}'" for word in known[:30])
-    return f"known are {listed}" if known else "none is known here"
+    return f"known are {listed}." if known else "none is known here."
 
 
 def check_trials(trials: xr.Dataset) -> xr.Dataset:

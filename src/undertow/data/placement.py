@@ -158,7 +158,7 @@ def _time_column(rows: pd.DataFrame, name: str) -> np.ndarray:
         times = [column for column in rows.columns if pd.api.types.is_numeric_dtype(rows[column].dtype)]
         raise UndertowError(
             f"The trial table has no column '{name}' (columns of numbers are {', '.join(map(repr, times))}); "
-            f"{closest(name, times)} (another table: --table FILE.csv)."
+            f"{closest(name, times)} Another table: --table FILE.csv."
         )
     if not pd.api.types.is_numeric_dtype(rows[name].dtype):
         raise UndertowError(

@@ -108,7 +108,7 @@ def evaluate(
     present = [split for split in SPLITS if (trials.split == split).any()]
     for split in splits or ():
         if split not in present:
-            raise UndertowError(f"No trial belongs to the split '{split}'; {closest(split, present)}.")
+            raise UndertowError(f"No trial belongs to the split '{split}'; {closest(split, present)}")
     estimates = {"model": estimate} | ({} if yardstick is None else {"yardstick": yardstick})
     for who, candidate in estimates.items():
         _check(who, candidate, trials)

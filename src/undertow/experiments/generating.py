@@ -308,7 +308,7 @@ def closest_behaviour(name: str, recorded: Mapping[str, np.ndarray]) -> str:
     if plain in recorded:
         return plain
     hint = closest(plain, recorded)
-    listed = "" if hint.startswith("known") else f" Recorded are: {', '.join(recorded)}."
+    listed = "" if hint.startswith(("known", "none")) else f" Recorded are: {', '.join(recorded)}."
     raise UndertowError(f"The behaviour '{name}' was not recorded; {hint}{listed}")
 
 
