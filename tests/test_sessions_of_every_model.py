@@ -69,11 +69,12 @@ def shared(request):
 
 @eqx.filter_jit
 def estimates(model, corruption, batch):
-    def one(counts, inputs, number, neurons):
-        seen = corruption.for_neurons(neurons).conceal(counts)
-        return model.for_neurons(neurons).estimate(seen, inputs, key=jax.random.key(number))
+    def one(trial):
+        seen = corruption.for_neurons(trial.neurons).conceal(trial.counts)
+        of_session = model.for_neurons(trial.neurons)
+        return of_session.estimate(seen, trial.inputs, key=jax.random.key(trial.number))
 
-    return jax.vmap(one)(*batch)
+    return jax.vmap(one)(batch)
 
 
 def trained_on(config):
