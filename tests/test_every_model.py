@@ -50,7 +50,7 @@ TINY = {
     "width": 8,
     "depth": 2,
     "encoder_width": 8,
-    "encoder_blocks": 2,
+    "encoder_blocks": 1,
     "heads": 2,
     "steps": 3,
     "smoothing": 1.0,
@@ -94,7 +94,7 @@ VARIANTS = {
     "ndt": NDT(layers=2, feed_forward=8),
     "ndt published": NDT(**LAYER, **PUBLISHED),
     "ndt causal": NDT(layers=2, feed_forward=8, factors=3, **CAUSAL),
-    "gnocchi": Gnocchi(**TINY, reconstructs_first=True, discrepancy="median"),
+    "gnocchi": Gnocchi(**{**TINY, "depth": 1}, reconstructs_first=True, discrepancy="median"),
     "gnocchi transformer": Gnocchi(
         **TINY,
         denoiser="transformer",
