@@ -2,8 +2,6 @@
 
 import gc
 import os
-import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 
@@ -16,13 +14,6 @@ os.environ.setdefault(
     "JAX_DISABLE_MOST_OPTIMIZATIONS", "1"
 )  # compiling, not running, is what takes time here
 os.environ.setdefault("MPLBACKEND", "agg")
-if (
-    "XLA_FLAGS" not in os.environ
-):  # workers and commands inherit it; a flag that XLA does not know would end the process
-    quicker = {**os.environ, "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}  # compiles in half the time
-    probe = [sys.executable, "-c", "import jax; jax.devices()"]
-    if subprocess.run(probe, env=quicker, capture_output=True, check=False).returncode == 0:
-        os.environ["XLA_FLAGS"] = quicker["XLA_FLAGS"]
 
 MAPS, TESTS = Path("/proc/self/maps"), count()
 HOOK = install_import_hook(
