@@ -65,6 +65,17 @@ def test_drawn_trials_are_a_file_and_a_table(place, capsys):
     np.testing.assert_array_equal(ut.open_trials(again).counts, ut.open_trials(out).counts)
 
 
+def test_trials_drawn_of_a_thinned_out_recording_are_kept_without_a_comparison(place, capsys):
+    sparse, out = place / "sparse.nc", place / "of_sparse.nc"
+    main(["subsample", str(place / "reaching.nc"), str(sparse), "--keep", "6", "--quiet"])
+    main(["fit", "pca", str(sparse), "--out", str(place / "thin"), "--quiet", "--set", "pca.code=2"])
+    main(["sample", str(place / "thin"), "--out", str(out), "--number", "5", "--quiet"])
+    printed = capsys.readouterr().out
+    assert "Drew 5 trials" in printed
+    assert "They were not compared with the recording. No bin of the trials has all 12 neurons" in printed
+    assert ut.open_trials(out).sizes["trial"] == 5
+
+
 def test_a_walk_is_a_file_and_a_table_of_what_is_read_from_it(place, capsys):
     out = place / "walk.nc"
     arguments = [
