@@ -72,7 +72,8 @@ def _show_times(fitted, arguments) -> None:
 
 def _show_quality(fitted, number: int) -> None:
     trials = ut.simulate.SYSTEMS["lorenz"](seed=7)
-    recorded = smooth(trials.counts.values, fitted.model.config.smoothing) / fitted.session.bin_width
+    width, counts = fitted.model.config.smoothing, trials.counts.values
+    recorded = (smooth(counts, width) if width else counts) / fitted.session.bin_width
     deviation = recorded.std((0, 1))
 
     def made(**choices):
