@@ -43,7 +43,7 @@ def cut(
     behaviour: str | Sequence[str] | None = None,
     inputs: str | Sequence[str] | None = None,
     select: Mapping[str, object] | None = None,
-    margin: float = 0.0,
+    margin: float | int = 0,
 ) -> xr.Dataset:
     """Trials of a recording.
 
@@ -56,7 +56,7 @@ def cut(
         behaviour: series to bring onto the bins, by name.
         inputs: series that are known inputs, by name.
         select: keep trials whose columns have these values, e.g. {"success": True, "condition": [1, 2]}.
-        margin: seconds, a whole number of bins, before and after each trial whose counts are kept beside it, as `counts_around`,
+        margin: bins (int) or seconds (float) before and after each trial whose counts are kept beside it, as `counts_around`,
             for models that smooth. They may be bins of the trials before and after.
 
     Returns:

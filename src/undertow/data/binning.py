@@ -12,6 +12,7 @@ long window when `dt` is no whole number of ticks. Example::
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -80,6 +81,21 @@ def grid(starts: np.ndarray, bins: int | np.ndarray, bin_width: float) -> Grid:
     longest = int(lengths.max(initial=0))
     edges = _ticks(np.arange(longest + 1) * (bin_width * per_second), 1)
     return Grid(_ticks(starts, per_second), lengths, edges, per_second)
+
+
+def in_bins(name: str, amount: float | int, bin_width: float) -> int:
+    """Bins as they are (int), or seconds (float) as a number of bins, called `name` in an error."""
+    if isinstance(amount, (int, np.integer)):
+        return int(amount)
+    if not (isinstance(amount, Real) and np.isfinite(amount)):
+        raise UndertowError(f"{name}={amount!r} is no number; give bins as an int, or seconds as a float.")
+    bins = round(amount / bin_width)
+    if abs(amount / bin_width - bins) > 1e-3:
+        raise UndertowError(
+            f"{name}={amount} s is no whole number of bins of {bin_width} s; choose for example "
+            f"{name}={max(bins, 1) * bin_width:.6g}, or give a number of bins as an int."
+        )
+    return bins
 
 
 def check_bin_width(bin_width: float, *, shortest: float = 1 / _NANOSECONDS) -> None:

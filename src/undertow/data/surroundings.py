@@ -11,31 +11,24 @@ sliced afterwards the two still agree, for places are found by their times.
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
+from undertow.data.binning import in_bins
 from undertow.vocabulary import SURROUNDINGS_AXES, UndertowError
 
 NAME, TIME = "counts_around", SURROUNDINGS_AXES[1]
 
 
-def margin_bins(margin: Any, bin_width: float) -> int:
-    """A margin in seconds as a number of bins.
+def margin_bins(margin: float | int, bin_width: float) -> int:
+    """A margin, bins (int) or seconds (float), as a number of bins.
 
     Raises:
-        UndertowError: no number of seconds of 0 or more, or no whole number of bins.
+        UndertowError: no number, a negative one, or seconds that are no whole bins.
     """
-    if not (isinstance(margin, Real) and np.isfinite(margin) and margin >= 0):
-        raise UndertowError(f"The margin is {margin!r}, but must be seconds, 0 or more, e.g. margin=0.06.")
-    bins = round(margin / bin_width)
-    if abs(margin / bin_width - bins) > 1e-3:
-        raise UndertowError(
-            f"The margin of {margin:g} s is no whole number of bins of {bin_width:g} s; choose for example "
-            f"{max(bins, 1) * bin_width:.6g}."
-        )
+    bins = in_bins("margin", margin, bin_width)
+    if bins < 0:
+        raise UndertowError(f"margin={margin!r} is negative; give 0 or more, e.g. margin=0.06 (s).")
     return bins
 
 

@@ -12,12 +12,11 @@ Windows that agree are therefore reproduced exactly. Split before fitting so tha
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import xarray as xr
 
 from undertow.data import surroundings
+from undertow.data.binning import in_bins
 from undertow.vocabulary import COUNTS_AXES, UndertowError, check_trials
 
 
@@ -43,9 +42,9 @@ def chop(
         UndertowError: an overlap as long as the window, seconds that are no whole bins, forward bins.
     """
     bin_width = trials.attrs["bin_width"]
-    bins, shared = _in_bins("length", length, bin_width), _in_bins("overlap", overlap, bin_width)
-    beside = _in_bins("margin", margin, bin_width)
-    _check_choppable(trials, bins, shared, beside)
+    bins, shared = in_bins("length", length, bin_width), in_bins("overlap", overlap, bin_width)
+    beside = surroundings.margin_bins(margin, bin_width)
+    _check_choppable(trials, bins, shared)
     ends = observed_ends(trials)
     starts = [_starts(int(end), bins, bins - shared) for end in ends]
     window_of = np.repeat(np.arange(len(starts)), [len(of_trial) for of_trial in starts])
@@ -123,23 +122,7 @@ def observed_ends(trials: xr.Dataset) -> np.ndarray:
     return ends
 
 
-def _in_bins(name: str, amount: float | int, bin_width: float) -> int:
-    if isinstance(amount, (int, np.integer)):
-        return int(amount)
-    if not (isinstance(amount, Real) and np.isfinite(amount)):
-        raise UndertowError(f"{name}={amount!r} is no number; give bins as an int, or seconds as a float.")
-    bins = round(amount / bin_width)
-    if abs(amount / bin_width - bins) > 1e-3:
-        raise UndertowError(
-            f"{name}={amount} s is no whole number of bins of {bin_width} s; choose for example "
-            f"{name}={bins * bin_width:.6g}, or give a number of bins as an int."
-        )
-    return bins
-
-
-def _check_choppable(trials: xr.Dataset, bins: int, shared: int, beside: int) -> None:
-    if beside < 0:
-        raise UndertowError(f"The margin of windows is {beside} bins, but must be 0 or more.")
+def _check_choppable(trials: xr.Dataset, bins: int, shared: int) -> None:
     if not 0 <= shared < bins:
         raise UndertowError(
             f"Windows of {bins} bins can't overlap by {shared} bins; choose an overlap from 0 to less than "
